@@ -1,0 +1,1 @@
+"""Achievements: criteria, progress and unlocks of users known by their id alone."""

@@ -1,0 +1,5 @@
+"""Addresses of the achievements API; a face."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []

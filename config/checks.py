@@ -1,0 +1,182 @@
+"""System checks across settings: combinations that start but would lose or leak something."""
+
+from collections.abc import Callable, Iterable
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core import checks
+from django.core.checks import CheckMessage, Error, Warning
+from django.core.exceptions import ImproperlyConfigured
+
+TAG = "laurel"
+SHORTEST_SECRET = 32
+MOST_PARTITIONS = 8192  # MySQL's own limit
+
+
+def check_transport(
+    app_configs: Iterable[AppConfig] | None, **kwargs: object
+) -> list[CheckMessage]:
+    if settings.EVENT_TRANSPORT == "kafka" and not settings.KAFKA_BOOTSTRAP_SERVERS:
+        return [
+            Error(
+                "EVENT_TRANSPORT is kafka but KAFKA_BOOTSTRAP_SERVERS is empty.",
+                hint="Set KAFKA_BOOTSTRAP_SERVERS=host:port,... or choose inline or celery.",
+                id="laurel.E001",
+            )
+        ]
+    if settings.EVENT_TRANSPORT == "celery" and not settings.CELERY_BROKER_URL:
+        return [
+            Error(
+                "EVENT_TRANSPORT is celery but CELERY_BROKER_URL is empty.",
+                hint="Set CELERY_BROKER_URL=redis://host:port/0 (not a Redis Cluster).",
+                id="laurel.E002",
+            )
+        ]
+    return []
+
+
+def check_shared_cache(
+    app_configs: Iterable[AppConfig] | None, **kwargs: object
+) -> list[CheckMessage]:
+    if settings.REDIS_URL:
+        return []
+    if settings.WEB_WORKERS > 1 or settings.EVENT_TRANSPORT != "inline":
+        return [
+            Error(
+                "Several processes would each keep a cache of their own: what one of them"
+                " changes, the others go on serving stale.",
+                hint="Set REDIS_URL, or run one process (WEB_WORKERS=1, EVENT_TRANSPORT=inline).",
+                id="laurel.E003",
+            )
+        ]
+    return []
+
+
+def check_secrets(app_configs: Iterable[AppConfig] | None, **kwargs: object) -> list[CheckMessage]:
+    if not settings.IS_PRODUCTION:
+        return []
+    found: list[CheckMessage] = []
+    try:
+        secret_key = settings.SECRET_KEY
+    except ImproperlyConfigured:
+        secret_key = ""
+    if len(secret_key) < SHORTEST_SECRET or secret_key == settings.DEVELOPMENT_SECRET_KEY:
+        found.append(
+            Error(
+                "SECRET_KEY is missing, short or the one of development.",
+                hint=f"Set SECRET_KEY to at least {SHORTEST_SECRET} random characters.",
+                id="laurel.E004",
+            )
+        )
+    found.extend(_check_jwt())
+    if settings.DEBUG:
+        found.append(
+            Error(
+                "DEBUG is on in production: errors would show settings and source.",
+                hint="Remove DEBUG, or unset LAUREL_ENV on a development machine.",
+                id="laurel.E006",
+            )
+        )
+    if not settings.ALLOWED_HOSTS:
+        found.append(
+            Error(
+                "ALLOWED_HOSTS is empty in production: every request would be refused.",
+                hint="Set ALLOWED_HOSTS=achievements.example.org,...",
+                id="laurel.E009",
+            )
+        )
+    return found
+
+
+def _check_jwt() -> list[CheckMessage]:
+    is_symmetric = settings.JWT_ALGORITHM.startswith("HS")
+    key = settings.JWT_KEY
+    if is_symmetric and (len(key) < SHORTEST_SECRET or key == settings.DEVELOPMENT_JWT_KEY):
+        problem = "JWT_KEY is missing, short or the one of development."
+    elif not is_symmetric and not key and not settings.JWT_JWKS_URL:
+        problem = f"JWT_ALGORITHM is {settings.JWT_ALGORITHM} but there is no public key."
+    elif not (settings.JWT_ISSUER and settings.JWT_AUDIENCE):
+        problem = "JWT_ISSUER or JWT_AUDIENCE is empty: tokens meant for others would pass."
+    else:
+        return []
+    return [
+        Error(
+            f"Bearer tokens cannot be trusted: {problem}",
+            hint="Set JWT_ALGORITHM, JWT_KEY (or JWT_JWKS_URL), JWT_ISSUER and JWT_AUDIENCE to"
+            " what the host site signs with.",
+            id="laurel.E005",
+        )
+    ]
+
+
+def check_isolation(
+    app_configs: Iterable[AppConfig] | None, **kwargs: object
+) -> list[CheckMessage]:
+    found: list[CheckMessage] = []
+    for alias, database in settings.DATABASES.items():
+        if not str(database["ENGINE"]).endswith("mysql"):
+            continue
+        isolation = database.get("OPTIONS", {}).get("isolation_level")
+        if isolation != "read committed":
+            found.append(
+                Error(
+                    f"Database {alias!r} runs at isolation level {isolation!r}.",
+                    hint="Remove isolation_level from the database URL: the engine needs READ"
+                    " COMMITTED, because gap locks of stronger levels deadlock its batches.",
+                    id="laurel.E007",
+                )
+            )
+    return found
+
+
+def check_partitions(
+    app_configs: Iterable[AppConfig] | None, **kwargs: object
+) -> list[CheckMessage]:
+    if 1 <= settings.USER_TABLE_PARTITIONS <= MOST_PARTITIONS:
+        return []
+    return [
+        Error(
+            f"USER_TABLE_PARTITIONS is {settings.USER_TABLE_PARTITIONS}.",
+            hint=f"MySQL allows 1 to {MOST_PARTITIONS} partitions a table; 8 to 64 are usual.",
+            id="laurel.E008",
+        )
+    ]
+
+
+def check_sqlite_in_production(
+    app_configs: Iterable[AppConfig] | None, **kwargs: object
+) -> list[CheckMessage]:
+    engine = str(settings.DATABASES["default"]["ENGINE"])
+    if settings.IS_PRODUCTION and engine.endswith("sqlite3"):
+        return [
+            Warning(
+                "The database is SQLite in production: one writer at a time, one machine.",
+                hint="Set DATABASE_URL=mysql://user:password@host:3306/name.",
+                id="laurel.W001",
+            )
+        ]
+    return []
+
+
+ALL_CHECKS: tuple[Callable[..., list[CheckMessage]], ...] = (
+    check_transport,
+    check_shared_cache,
+    check_secrets,
+    check_isolation,
+    check_partitions,
+    check_sqlite_in_production,
+)
+
+
+def register_checks() -> None:
+    for check in ALL_CHECKS:
+        checks.register(check, TAG)
+
+
+def refuse_wrong_settings() -> None:
+    """Web servers run no system checks of their own: stop here instead of serving wrongly."""
+    errors = [
+        message for check in ALL_CHECKS for message in check(None) if message.level >= checks.ERROR
+    ]
+    if errors:
+        raise ImproperlyConfigured("\n".join(str(error) for error in errors))

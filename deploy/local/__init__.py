@@ -1,0 +1,1 @@
+"""Starts real servers on this machine without Docker; knows nothing of Django."""

@@ -1,0 +1,1 @@
+"""Profiles: test results, users' pages and their API; stands on achievements."""

@@ -1,0 +1,5 @@
+"""Addresses of the profiles API; a face."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []
