@@ -1,0 +1,331 @@
+"""A user's progress (pure floor): what one row holds, how events move it, how it is re-derived.
+
+Everything here is a function of a rulebook, a row and events; time comes from the events.
+`apply_events` is the live path, `derive` replays a history through the very same code.
+"""
+
+from collections.abc import Collection, Container, Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from achievements.criteria import MAX_DISTINCT, SCALE
+from achievements.events import TEST_COMPLETED, Event, read_metrics
+from achievements.rulebook import Rule, Rulebook, View
+from achievements.seen import Seen
+
+SECONDS_A_DAY: Final = 86_400
+_EMPTY_MAP: Final = b"\x80"  # msgpack for {}
+
+
+class Progress(msgspec.Struct, array_like=True):
+    """The packed row. New fields go to the end with a default, so that old rows stay readable."""
+
+    values: list[Any] = []  # by accumulator position
+    held: int = 0  # positions below this are backed by history; later ones are fed, not judged
+    reported: int = 0  # the highest testCount that the site sent
+    levels: msgspec.Raw = msgspec.Raw(_EMPTY_MAP)  # achievement id -> highest level held, packed
+    points: int = 0
+    completed: Seen = msgspec.field(default_factory=Seen)
+    invalidated: Seen = msgspec.field(default_factory=Seen)
+    last_at: float = 0.0  # the newest test in the tests' own order: seconds, then id
+    last_id: int = 0
+    utc_offset_minutes: int = 0
+    notified: int = 0  # how many notifications the user was ever sent
+    is_partial: bool = False  # counts tests that the history does not hold
+
+    @property
+    def unlocked(self) -> dict[int, int]:
+        """Unpacked on demand only: most events unlock nothing."""
+        return _decode_levels(self.levels)
+
+    def set_unlocked(self, unlocked: dict[int, int], points: int) -> None:
+        self.levels = msgspec.Raw(_encode(unlocked))
+        self.points = points
+
+
+class Archive(NamedTuple):
+    """The ids of a user's older tests that were read back, as far as an event asks for them."""
+
+    completed: Container[int] = frozenset()
+    invalidated: Container[int] = frozenset()
+
+
+NO_ARCHIVE: Final = Archive()
+
+
+class Registered(NamedTuple):
+    """What registering left: tests to count, and sorted ids that leave the row for the archive."""
+
+    countable: list[Event]
+    leaving: list[tuple[bool, list[int]]]  # (is_invalidation, ids)
+
+
+class Unlock(NamedTuple):
+    """One level reached, and the event that completed it (None when no single event did)."""
+
+    achievement_id: int
+    level: int
+    event: Event | None
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_levels = msgspec.msgpack.Decoder(dict[int, int]).decode
+decode_progress = msgspec.msgpack.Decoder(Progress).decode
+
+
+def encode_progress(progress: Progress) -> bytes:
+    return _encode(progress)
+
+
+def start_progress(rulebook: Rulebook) -> Progress:
+    """Return the progress of a user without a single test: everything is held, at nothing."""
+    progress = Progress(held=rulebook.size)
+    grow_values(rulebook, progress)
+    return progress
+
+
+def grow_values(rulebook: Rulebook, progress: Progress) -> None:
+    """Give the row a blank value for every accumulator that it does not know yet."""
+    values = progress.values
+    values.extend(rulebook.make_blank(p) for p in range(len(values), rulebook.size))
+
+
+def order_of(event: Event) -> tuple[float, int]:
+    """The tests' own order: by time, then by id."""
+    assert event.occurred_at is not None
+    return event.occurred_at.timestamp(), event.test_result_id
+
+
+def asks_archive(progress: Progress, event: Event) -> bool:
+    """Whether the row alone cannot tell if this event, or its invalidation, was seen."""
+    test_id = event.test_result_id
+    if test_id > progress.completed.horizon and test_id > progress.invalidated.horizon:
+        return False
+    if progress.invalidated.is_doubtful(test_id):
+        return True
+    return event.event_type == TEST_COMPLETED and progress.completed.is_doubtful(test_id)
+
+
+def sift_events(
+    progress: Progress, events: Iterable[Event], archive: Archive = NO_ARCHIVE
+) -> list[Event]:
+    """Return the events that were not seen before, in the tests' own order; changes nothing."""
+    fresh: dict[tuple[str, int], Event] = {}
+    for event in events:
+        test_id = event.test_result_id
+        if event.event_type == TEST_COMPLETED:
+            seen, archived = progress.completed, archive.completed
+        else:
+            seen, archived = progress.invalidated, archive.invalidated
+        if test_id <= seen.top and (seen.holds(test_id) or test_id in archived):
+            continue
+        fresh.setdefault((event.event_type, test_id), event)
+    if len(fresh) < 2:
+        return list(fresh.values())
+    return sorted(fresh.values(), key=order_of)
+
+
+def register_events(
+    progress: Progress, fresh: Iterable[Event], archive: Archive = NO_ARCHIVE
+) -> Registered:
+    """Remember fresh events. A test whose invalidation came first is remembered, not counted."""
+    completed, invalidated = progress.completed, progress.invalidated
+    countable: list[Event] = []
+    leaving: list[tuple[bool, list[int]]] = []
+    for event in fresh:
+        test_id = event.test_result_id
+        if event.event_type != TEST_COMPLETED:
+            evicted = invalidated.add(test_id)
+            if evicted:
+                leaving.append((True, evicted))
+            continue
+        evicted = completed.add(test_id)
+        if evicted:
+            leaving.append((False, evicted))
+        if test_id > invalidated.top or not (
+            invalidated.holds(test_id) or test_id in archive.invalidated
+        ):
+            countable.append(event)
+    return Registered(countable, leaving)
+
+
+def apply_events(rulebook: Rulebook, progress: Progress, events: Sequence[Event]) -> list[Unlock]:
+    """Feed fresh completed tests, in order, and return what they unlock.
+
+    A test that is older than the newest one leaves runs and averages as they are: where
+    the history is held, the engine replays it instead (see needs_replay).
+    """
+    values = progress.values
+    if len(values) < rulebook.size:
+        grow_values(rulebook, progress)
+    unlocks: list[Unlock] = []
+    for event in events:
+        at = event.occurred_at.timestamp()  # type: ignore[union-attr]
+        metrics = read_metrics(event.metrics)
+        plan = rulebook.plan_for(metrics, at)
+        candidates: list[Rule] = []
+        if plan.total or event.metrics.test_count is not None:
+            _count_total(plan.total, progress, event, candidates)
+        for position, hits in plan.counts:
+            count = values[position] + 1
+            values[position] = count
+            if count in hits:
+                candidates += hits[count]
+        for position, column, ladder in plan.sums:
+            old = values[position]
+            new = values[position] = old + round(metrics[column] * SCALE)
+            candidates += ladder.crossed(old, new)
+        for position, column, ladder in plan.bests:
+            old, new = values[position], metrics[column]
+            if new > old:
+                values[position] = new
+                candidates += ladder.crossed(old, new)
+        if plan.streaks:
+            day = int(at + event.utc_offset_minutes * 60) // SECONDS_A_DAY
+            for position, ladder in plan.streaks:
+                value = values[position]
+                if value[1] != day:
+                    old = value[0]
+                    add_day(value, day)
+                    candidates += ladder.crossed(old, value[0])
+        for position, column, ladder in plan.distincts:
+            members = values[position]
+            if metrics[column] not in members and len(members) < MAX_DISTINCT:
+                members.append(metrics[column])
+                members.sort()
+                candidates += ladder.crossed(len(members) - 1, len(members))
+        if at > progress.last_at or (
+            at == progress.last_at and event.test_result_id > progress.last_id
+        ):
+            progress.last_at, progress.last_id = at, event.test_result_id
+            progress.utc_offset_minutes = event.utc_offset_minutes
+            for position, column, last, ladder in plan.averages:
+                value = values[position]
+                old = value[0]
+                _add_to_average(value, round(metrics[column] * SCALE), last)
+                candidates += ladder.crossed(old, value[0])
+            for position, ladder in plan.runs:
+                value = values[position]
+                value[1] += 1
+                if value[1] > value[0]:
+                    value[0] = value[1]
+                    candidates += ladder.crossed(value[0] - 1, value[0])
+            for position in plan.broken_runs:
+                values[position][1] = 0
+        if candidates:
+            unlocks += judge_rules(rulebook, progress, candidates, event)
+    return unlocks
+
+
+def judge_rules(
+    rulebook: Rulebook, progress: Progress, rules: Iterable[Rule], event: Event | None
+) -> list[Unlock]:
+    """Unlock every level that these rules now meet, and what follows from that."""
+    unlocked = progress.unlocked
+    view = View(progress.values, progress.reported, unlocked)
+    unlocks: list[Unlock] = []
+    queue = list(dict.fromkeys(rules))
+    for rule in queue:  # grows while it is walked: an unlock can complete other rules
+        if rule.needs > progress.held:
+            continue
+        achievement_id = rule.definition.achievement_id
+        level = start = unlocked.get(achievement_id, 0)
+        while level < len(rule.judges) and rule.judges[level](view):
+            level += 1
+            unlocks.append(Unlock(achievement_id, level, event))
+        if level > start:
+            unlocked[achievement_id] = level
+            queue.extend(rulebook.dependents.get(achievement_id, ()))
+    if unlocks:
+        progress.set_unlocked(unlocked, rulebook.count_points(unlocked))
+    return unlocks
+
+
+def needs_replay(rulebook: Rulebook, progress: Progress, fresh: Sequence[Event]) -> bool:
+    """Whether these events change the past: an invalidation, or a late test where order matters."""
+    if not fresh:
+        return False
+    if any(event.event_type != TEST_COMPLETED for event in fresh):
+        return True
+    return rulebook.has_ordered and order_of(fresh[0]) < (progress.last_at, progress.last_id)
+
+
+class Derivation(NamedTuple):
+    """What a replay found: the row as it should be, and the levels that it earned."""
+
+    progress: Progress
+    unlocks: list[Unlock]
+
+
+def derive(
+    rulebook: Rulebook, tests: Iterable[Event], *, without: Collection[int] = (), reported: int = 0
+) -> Derivation:
+    """Replay tests (completed ones, any order, no duplicates) from nothing.
+
+    `without` names invalidated tests. The result knows values and unlocks only; what a
+    replay cannot know (seen ids, notifications) is for the caller to carry over.
+    """
+    progress = start_progress(rulebook)
+    progress.reported = reported
+    valid = sorted((t for t in tests if t.test_result_id not in without), key=order_of)
+    unlocks = apply_events(rulebook, progress, valid)
+    # A rule that `reported` alone meets crosses nothing in the replay.
+    unlocks += judge_rules(rulebook, progress, rulebook.rules, valid[-1] if valid else None)
+    return Derivation(progress, unlocks)
+
+
+def add_day(value: list[Any], day: int) -> None:
+    """Add a local day to a streak: [longest, newest day, bits], bit n being newest day - n.
+
+    The set of days is exact, so a late day fills its gap and joins what it lies between.
+    """
+    bits = int.from_bytes(value[2], "little")
+    back = value[1] - day if bits else 0
+    if bits and back >= 0:
+        if bits >> back & 1:
+            return
+        bits |= 1 << back
+    else:
+        bits = bits << (day - value[1]) | 1 if bits else 1
+        value[1] = day
+        back = 0
+    value[2] = bits.to_bytes((bits.bit_length() + 7) // 8, "little")
+    value[0] = max(value[0], _length_of_run(bits, back))
+
+
+def current_streak(value: list[Any]) -> int:
+    """Return how many days in a row end with the newest day."""
+    bits = int.from_bytes(value[2], "little")
+    return _length_of_run(bits, 0) if bits else 0
+
+
+def _length_of_run(bits: int, at: int) -> int:
+    """How many ones in a row hold the bit `at`."""
+    above = bits >> at
+    older = (~above & (above + 1)).bit_length() - 1
+    below = ~bits & ((1 << at) - 1)
+    return older + at - below.bit_length()
+
+
+def _count_total(
+    total: Iterable[tuple[int, Any]], progress: Progress, event: Event, candidates: list[Rule]
+) -> None:
+    """Count a test, and believe the site's own count where it is higher; neither ever falls."""
+    before = progress.reported
+    progress.reported = max(before, event.metrics.test_count or 0)
+    for position, ladder in total:
+        old = max(progress.values[position], before)
+        progress.values[position] += 1
+        new = max(progress.values[position], progress.reported)
+        if new > old:
+            candidates += ladder.crossed(old, new)
+
+
+def _add_to_average(value: list[Any], scaled: int, last: int) -> None:
+    """[best sum of `last` in a row, then the newest values, at most `last` of them]."""
+    value.append(scaled)
+    if len(value) > last + 1:
+        del value[1]
+    if len(value) == last + 1:
+        value[0] = max(value[0], sum(value) - value[0])

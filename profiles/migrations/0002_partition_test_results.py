@@ -1,0 +1,11 @@
+from typing import ClassVar
+
+from django.db import migrations
+
+from achievements.partitions import PartitionByUser
+
+
+class Migration(migrations.Migration):
+    dependencies: ClassVar = [("profiles", "0001_initial")]
+
+    operations: ClassVar = [PartitionByUser("TestResult")]
