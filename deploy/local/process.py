@@ -1,0 +1,215 @@
+"""A child process that is waited for until it is ready and that never outlives its parent."""
+
+import contextlib
+import ctypes
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+HOST = "127.0.0.1"
+FOLDER_PREFIX = "laurel-local-"
+PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class StartError(RuntimeError):
+    """A process did not become ready; the message holds the end of its own log."""
+
+
+class MissingProgram(RuntimeError):
+    """A program is not installed; the message holds the command that installs it."""
+
+    def __init__(self, program: str, package: str) -> None:
+        super().__init__(f"{program} is not installed: apt-get install -y {package}")
+        self.program = program
+        self.package = package
+
+
+def find_program(names: tuple[str, ...], *, package: str) -> str:
+    # Debian keeps servers in sbin, which is not on an ordinary user's PATH.
+    search_path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))
+    for name in names:
+        if found := shutil.which(name, path=search_path):
+            return found
+    raise MissingProgram(names[0], package)
+
+
+def find_free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind((HOST, 0))
+        return int(listener.getsockname()[1])
+
+
+def make_folder() -> Path:
+    """A folder that carries our process id, so that a later start can tell it was left behind."""
+    _remove_abandoned_folders()
+    return Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{os.getpid()}-"))
+
+
+def _remove_abandoned_folders() -> None:
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*"):
+        match = re.match(rf"{FOLDER_PREFIX}(\d+)-", folder.name)
+        if match and not Path(f"/proc/{match[1]}").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+class LocalProcess(ABC):
+    """One process with its log, its port and a folder of its own.
+
+    Start it from the main thread: the kernel ties its life to the thread that started it.
+    """
+
+    name: str
+    start_timeout_seconds = 30.0
+    stop_timeout_seconds = 20.0
+
+    def __init__(self) -> None:
+        self.port = find_free_port()
+        self.folder = make_folder()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @abstractmethod
+    def build_command(self) -> list[str]: ...
+
+    @abstractmethod
+    def is_ready(self) -> bool: ...
+
+    def prepare(self) -> None:
+        """Whatever must exist before the first start."""
+
+    def build_environment(self) -> Mapping[str, str]:
+        return os.environ
+
+    def get_user(self) -> str | None:
+        """The account to run as when started by root; None keeps the current one."""
+        return None
+
+    @property
+    def log_file(self) -> Path:
+        return self.folder / "output.log"
+
+    @property
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        if self.process is None:
+            raise RuntimeError(f"{self.name} has not been started.")
+        return self.process.pid
+
+    def start(self) -> Self:
+        """Starts, or starts again on the same port and data, and returns when it is ready."""
+        if self.is_running:
+            return self
+        self.prepare()
+        user = self.get_user()
+        with self.log_file.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.build_command(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=dict(self.build_environment()),
+                user=user,
+                group=user,
+                extra_groups=[] if user else None,
+                # A group of its own: Ctrl-C in the terminal reaches us alone, and we stop it.
+                process_group=0,
+                # Runs after the change of user, which would clear the signal again.
+                preexec_fn=_die_with_parent(os.getpid()),
+            )
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + self.start_timeout_seconds
+        while not self.is_ready():
+            if not self.is_running:
+                raise StartError(f"{self.name} ended while starting:\n{self.read_log_end()}")
+            if time.monotonic() > deadline:
+                raise StartError(
+                    f"{self.name} was not ready after {self.start_timeout_seconds:.0f} s:\n"
+                    f"{self.read_log_end()}"
+                )
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Ends it in its own orderly way; data and port stay for another start."""
+        if self.process is None:
+            return
+        if self.is_running:
+            self.resume()  # a paused process would not see the signal
+            self.process.terminate()
+        try:
+            self.process.wait(self.stop_timeout_seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """Ends it as a crash would; data and port stay for another start."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def pause(self) -> None:
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.process is not None and self.is_running:
+            self.process.send_signal(number)
+
+    def remove(self) -> None:
+        """Stops it and deletes its folder."""
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def read_log_end(self, line_count: int = 25) -> str:
+        with contextlib.suppress(FileNotFoundError):
+            lines = self.log_file.read_text(errors="replace").splitlines()
+            return "\n".join(lines[-line_count:])
+        return "(no log)"
+
+    def __enter__(self) -> Self:
+        try:
+            return self.start()
+        except BaseException:
+            self.remove()
+            raise
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.remove()
+
+
+
+def _die_with_parent(parent_pid: int) -> Callable[[], None]:
+    """Makes the child ask the kernel to kill it when the thread that started it ends."""
+
+    def ask() -> None:
+        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent_pid:  # it ended before the request was made
+            os._exit(1)
+
+    return ask

@@ -1,0 +1,121 @@
+"""Chooses what the tests run on: --stack=embedded (default) or --stack=real.
+
+The servers of the real stack are started before Django reads its settings, on ports of their own,
+and stopped when the run ends.
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from deploy.local.__main__ import start_servers
+from deploy.local.process import MissingProgram, StartError
+from deploy.local.worker import CeleryWorker
+
+ROOT = Path(__file__).resolve().parent.parent
+STACKS = ("embedded", "real")
+_SETTING_NAMES = (
+    *("LAUREL_ENV", "DEBUG", "DATABASE_URL", "DATABASE_ADMIN_URL", "REDIS_URL", "WEB_WORKERS"),
+    *("CELERY_BROKER_URL", "KAFKA_BOOTSTRAP_SERVERS", "INFLUXDB_URL", "SECRET_KEY", "ALLOWED_HOSTS"),
+    *("JWT_ALGORITHM", "JWT_KEY", "JWT_JWKS_URL", "JWT_ISSUER", "JWT_AUDIENCE", "TRUSTED_PROXIES"),
+    *("CORS_ALLOWED_ORIGINS", "USER_TABLE_PARTITIONS", "REPLICA_URLS", "ACHIEVEMENTS_HISTORY"),
+)
+_running = ExitStack()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--stack",
+        choices=STACKS,
+        default="embedded",
+        help="embedded: SQLite, cache in the process. real: MariaDB, Redis, a Celery broker.",
+    )
+
+
+# Before pytest-django, which sets Django up in the same hook but last.
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    for name in _SETTING_NAMES:
+        os.environ.pop(name, None)
+    folder = tempfile.mkdtemp(prefix="laurel-tests-")
+    _running.callback(shutil.rmtree, folder, ignore_errors=True)
+    os.environ.update(
+        DJANGO_SETTINGS_MODULE="config.settings",
+        LAUREL_ENV_FILE="",
+        DATABASE_URL=f"sqlite:///{folder}/laurel.sqlite3",
+        # Tests of the Celery stage choose that transport themselves and start a worker.
+        EVENT_TRANSPORT="inline",
+        LOG_LEVEL="WARNING",
+    )
+    if config.getoption("--stack") != "real" or config.option.collectonly:
+        return
+    try:
+        os.environ.update(start_servers(["mariadb", "redis", "broker"], _running, _FAST_MARIADB))
+    except (MissingProgram, StartError) as error:
+        _running.close()
+        raise pytest.UsageError(f"--stack=real: {error}") from error
+
+
+# A file of 128 MB is not worth its disk here; what is durable stays durable.
+_FAST_MARIADB: dict[str, str | int] = {"innodb_log_file_size": "32M"}
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    _running.close()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--stack") == "real":
+        return
+    left_out = [item for item in items if item.get_closest_marker("real")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("real")]
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"stack: {config.getoption('--stack')}"
+
+
+@pytest.fixture(autouse=True)
+def _empty_cache() -> Iterator[None]:
+    """No test sees what another one cached."""
+    yield
+    from django.conf import settings
+    from django.core.cache import cache
+
+    if settings.configured:
+        cache.clear()
+
+
+@pytest.fixture
+def start_celery_worker(
+    transactional_db: None,
+) -> Iterator[Callable[..., CeleryWorker]]:
+    """Starts real workers on the test's own database and broker; only in tests marked `real`."""
+    from django.db import connection
+
+    with ExitStack() as workers:
+
+        def start(**environment: str) -> CeleryWorker:
+            url, _, _ = os.environ["DATABASE_URL"].rpartition("/")
+            worker = CeleryWorker(
+                python=sys.executable,
+                root=ROOT,
+                environment={
+                    **os.environ,
+                    "DATABASE_URL": f"{url}/{connection.settings_dict['NAME']}",
+                    "EVENT_TRANSPORT": "celery",
+                    "LOG_LEVEL": "INFO",
+                    **environment,
+                },
+            )
+            return workers.enter_context(worker)
+
+        yield start
