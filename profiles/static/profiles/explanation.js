@@ -1,0 +1,99 @@
+// The dialog of one achievement: what it is, and to its owner why it is unlocked or why not yet.
+
+import { explainFailure, getJson } from "./api.js";
+import { find, make, makeBar, makeIcon } from "./dom.js";
+import { formatAmount, formatCategory, formatDay, formatNumber, formatProgress, formatRarity } from "./format.js";
+import { makePips } from "./tile.js";
+
+export class DetailDialog {
+  constructor(dialog, { userId, isOwner }) {
+    this.dialog = dialog;
+    this.body = find("#detail-body", dialog);
+    this.userId = userId;
+    this.isOwner = isOwner;
+    dialog.addEventListener("click", (event) => {
+      if (event.target === dialog) dialog.close(); // the backdrop
+    });
+  }
+
+  async open(tile) {
+    this.tile = tile;
+    this.why = make("section", { class: "why", "aria-live": "polite" });
+    this.body.replaceChildren(
+      make("div", { class: `detail-head ${tile.state}` },
+        makeIcon(tile.icon),
+        make("div", {},
+          make("p", { class: "eyebrow" }, formatCategory(tile.category)),
+          make("h2", { id: "detail-name" }, tile.name))),
+      make("p", { class: "detail-description" }, tile.description),
+      makePips(tile),
+      makeLevelTable(tile),
+      this.why);
+    this.dialog.showModal();
+    if (this.isOwner) await this.explain(tile);
+  }
+
+  async explain(tile) {
+    const { why } = this;
+    why.append(make("p", { class: "wait" }, "Looking up why…"));
+    try {
+      const explanation = await getJson(
+        `/api/v1/users/${this.userId}/achievements/${encodeURIComponent(tile.slug)}/explanation`);
+      if (this.tile === tile) why.replaceChildren(...describeExplanation(explanation));
+    } catch (error) {
+      console.info("No explanation:", error.message);
+      why.replaceChildren(make("p", { class: "trouble" }, explainFailure(error)));
+    }
+  }
+}
+
+function makeLevelTable(tile) {
+  if (!tile.levels.length) return null;
+  const rows = tile.levels.map((level) => {
+    const isHeld = level.level <= tile.level;
+    return make("tr", { class: isHeld ? "held" : null },
+      make("td", {}, isHeld ? "✓" : "", make("span", { class: "sr-only" }, isHeld ? "held" : "not held")),
+      make("td", {}, tile.levels.length > 1 ? `Level ${level.level}` : "Unlocked by"),
+      make("td", { class: "number" }, formatRarity(level.rarity ?? tile.rarity) || "–"),
+      make("td", { class: "number" }, `${formatNumber(level.points)} points`));
+  });
+  return make("table", { class: "level-table" },
+    make("caption", { class: "sr-only" }, "Levels"), make("tbody", {}, rows));
+}
+
+function describeExplanation(explanation) {
+  const title = explanation.unlockedAt ? "Why it is unlocked"
+    : explanation.met ? "Met" : "Why not yet";
+  const evidence = explanation.evidence && describeEvidence(explanation.evidence);
+  return [
+    make("h3", {}, title),
+    explanation.sentence && make("p", { class: "sentence" }, explanation.sentence),
+    explanation.conditions?.length > 0 && makeConditions(explanation.conditions),
+    explanation.unlockedAt && make("p", { class: "facts" }, `Unlocked ${formatDay(explanation.unlockedAt)}`, evidence && ` · ${evidence}`),
+    explanation.note && make("p", { class: "note" }, explanation.note),
+  ].filter(Boolean);
+}
+
+function makeConditions(conditions) {
+  return make("ul", { class: "conditions" }, conditions.map((condition) => {
+    const hasCount = condition.target != null && typeof condition.current === "number";
+    const words = hasCount ? formatProgress(condition.current, condition.target, condition.unit) : "";
+    return make("li", { class: condition.met ? "met" : "unmet" },
+      make("span", { class: "mark", "aria-hidden": "true" }, condition.met ? "✓" : "○"),
+      make("div", {},
+        make("p", {}, condition.sentence, make("span", { class: "sr-only" }, condition.met ? " (met)" : " (not met)")),
+        hasCount && makeBar(condition.current, condition.target, words),
+        hasCount && make("p", { class: "amount" }, condition.met
+          ? `${formatAmount(condition.current, condition.unit)}, asked ${formatAmount(condition.target, condition.unit)}`
+          : words),
+        condition.children?.length > 0 && makeConditions(condition.children)));
+  }));
+}
+
+function describeEvidence(evidence) {
+  const parts = [];
+  if (evidence.wpm != null) parts.push(`${formatNumber(evidence.wpm)} wpm`);
+  if (evidence.accuracy != null) parts.push(`${formatNumber(evidence.accuracy)}% accuracy`);
+  if (evidence.testResultId != null) parts.push(`by test ${evidence.testResultId}`);
+  return parts.join(", ");
+}

@@ -1,0 +1,120 @@
+// Shows a finished test: figures, chart, then what it unlocked and what it moved.
+
+import { explainFailure } from "./api.js";
+import { drawChart } from "./chart.js";
+import { find, make } from "./dom.js";
+import { count, formatNumber } from "./format.js";
+import { token, userId } from "./identity.js";
+import { followOutcome, saveResult } from "./outcome.js";
+import { describeUnlocks, makeProgressLine, makeUnlockCard, showToasts } from "./unlocks.js";
+
+const CLOSEST_SHOWN = 4;
+
+export class ResultPanel {
+  constructor(root) {
+    this.root = root;
+    this.status = find("#outcome-status", root);
+    this.announcer = find("#announcer");
+    this.shown = null;
+  }
+
+  show(result) {
+    this.shown = result;
+    const write = (name, text) => {
+      find(`#result-${name}`, this.root).textContent = text;
+    };
+    write("wpm", formatNumber(Math.round(result.wpm)));
+    write("accuracy", `${formatNumber(Math.floor(result.accuracy))}%`);
+    write("raw", formatNumber(Math.round(result.rawWpm)));
+    write("consistency", result.consistency == null ? "–" : `${Math.round(result.consistency)}%`);
+    write("characters", `${result.correctCharacters} / ${result.characters}`);
+    write("duration", `${formatNumber(result.durationSeconds)} s`);
+    write("test", `${result.mode} ${result.length} ${result.language}`);
+    find("#result-wpm", this.root).title = `${result.wpm} wpm`;
+    find("#result-accuracy", this.root).title = `${result.accuracy}%`;
+    drawChart(find("#chart", this.root), result);
+    this.clearOutcome();
+    this.root.hidden = false;
+    find("#result-title", this.root).focus({ preventScroll: true });
+    this.announcer.textContent =
+      `${Math.round(result.wpm)} words a minute, ${Math.floor(result.accuracy)} percent accurate.`;
+    return this.check(result);
+  }
+
+  hide() {
+    this.shown = null;
+    this.root.hidden = true;
+  }
+
+  clearOutcome() {
+    find("#unlocks", this.root).replaceChildren();
+    find("#closest-list", this.root).replaceChildren();
+    find("#closest", this.root).hidden = true;
+    this.say("", "idle");
+  }
+
+  say(words, state, ...more) {
+    this.status.dataset.state = state;
+    this.status.replaceChildren(words, ...more);
+  }
+
+  async check(result) {
+    if (!token) {
+      this.say("Not saved: sign in to keep results and unlock achievements.", "quiet");
+      return;
+    }
+    this.say("Saving and checking achievements…", "busy");
+    try {
+      result.outcomePath ??= (await saveResult(result)).outcome;
+      const outcome = await followOutcome(result.outcomePath);
+      this.tell(result, outcome);
+    } catch (error) {
+      console.info("The outcome did not arrive:", error.message);
+      const what = result.outcomePath ? "Saved, but not checked yet." : "Not saved.";
+      this.offerAgain(result, `${what} ${explainFailure(error)}`, "trouble");
+    }
+  }
+
+  tell(result, outcome) {
+    const isShown = this.shown === result;
+    if (outcome.status !== "processed") {
+      const lag = outcome.lagSeconds > 5 ? ` (the check is ${Math.round(outcome.lagSeconds)} s behind)` : "";
+      this.offerAgain(result,
+        `Your result is saved. Checking takes longer than usual${lag}; what it unlocks will be on your profile.`, "quiet");
+      return;
+    }
+    const { unlocks } = outcome;
+    if (unlocks.length) this.announcer.textContent = describeUnlocks(unlocks);
+    if (!isShown) {
+      showToasts(unlocks);
+      return;
+    }
+    this.sayProcessed(unlocks);
+    find("#unlocks", this.root).replaceChildren(
+      ...unlocks.map((unlock, index) => {
+        const item = make("li", {}, makeUnlockCard(unlock));
+        item.style.setProperty("--order", index);
+        return item;
+      }));
+    const closest = outcome.progress.slice(0, CLOSEST_SHOWN);
+    find("#closest-list", this.root).replaceChildren(...closest.map(makeProgressLine));
+    find("#closest", this.root).hidden = closest.length === 0;
+  }
+
+  sayProcessed(unlocks) {
+    const link = userId && make("a", { href: `/u/${userId}` }, "See your profile");
+    if (unlocks.length) {
+      this.say(`${count(unlocks.length, "achievement")} unlocked. `, "unlocked", link);
+    } else {
+      this.say("Saved. Nothing new unlocked this time. ", "quiet", link);
+    }
+  }
+
+  offerAgain(result, words, state) {
+    if (this.shown !== result) return;
+    const again = make("button", { type: "button", class: "quiet" }, result.outcomePath ? "Check again" : "Try again");
+    again.addEventListener("click", () => this.check(result), { once: true });
+    this.say(`${words} `, state, again);
+    this.announcer.textContent = words;
+  }
+}

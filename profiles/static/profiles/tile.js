@@ -1,0 +1,63 @@
+// Draws one achievement of the gallery.
+
+import { make, makeBar, makeIcon } from "./dom.js";
+import { formatDay, formatProgress, formatRarity } from "./format.js";
+import { isUnfinished } from "./gallery.js";
+
+const PIPS_SHOWN = 12;
+
+export function makeTile(tile, onOpen) {
+  const isMystery = tile.state === "hidden";
+  const name = tile.name && tile.name !== "???" ? tile.name : "Hidden achievement";
+  // The mystery of a masked tile says no more than the server did.
+  const opener = isMystery
+    ? make("span", { class: "tile-name" }, name)
+    : make("button", { type: "button", class: "tile-name", "aria-haspopup": "dialog" }, name);
+  const node = make("li", { class: `tile ${tile.state}`, "data-slug": isMystery ? null : tile.slug, "data-state": tile.state },
+    makeIcon(isMystery ? null : tile.icon),
+    make("div", { class: "tile-words" },
+      make("h3", {}, opener),
+      make("p", { class: "tile-description" }, describe(tile)),
+      makePips(tile),
+      makeNext(tile),
+      makeFacts(tile)));
+  if (!isMystery) opener.addEventListener("click", () => onOpen(tile));
+  return node;
+}
+
+function describe(tile) {
+  if (tile.state !== "hidden") return tile.description;
+  const said = tile.description && tile.description !== "???" ? tile.description : "";
+  return said || "Keep typing. It shows itself when it is unlocked.";
+}
+
+// One pip a level; what has many levels says it in a number.
+export function makePips(tile) {
+  const total = tile.levels.length;
+  if (total < 2 && tile.level < 2) return null;
+  const words = total > 1 ? `Level ${tile.level} of ${total}` : `Level ${tile.level}`;
+  if (total < 2 || total > PIPS_SHOWN) return make("p", { class: "levels" }, words);
+  return make("p", { class: "levels pips", title: words },
+    tile.levels.map((_, index) => make("span", { class: index < tile.level ? "pip on" : "pip", "aria-hidden": "true" })),
+    make("span", { class: "sr-only" }, words));
+}
+
+function makeNext(tile) {
+  if (tile.state === "hidden" || !tile.next) return null;
+  if (tile.held && !isUnfinished(tile)) return null;
+  const { current, target, unit } = tile.next;
+  if (target == null) return null;
+  const words = formatProgress(current, target, unit);
+  return make("div", { class: "next" },
+    makeBar(current, target, `${tile.name}: ${words}`),
+    make("p", { class: "amount" }, words));
+}
+
+function makeFacts(tile) {
+  if (!tile.held) return null;
+  const rarity = formatRarity(tile.rarity);
+  const unlockedAt = tile.held.unlockedAt;
+  return make("p", { class: "facts" },
+    unlockedAt && make("time", { datetime: unlockedAt }, formatDay(unlockedAt)),
+    rarity && make("span", {}, rarity));
+}
