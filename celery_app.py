@@ -1,8 +1,11 @@
 """The Celery app: the queue of achievement events, its safety settings and the beat schedule."""
 
 import os
+from typing import Any
 
 from celery import Celery
+from celery.app.utils import Settings
+from celery.signals import celeryd_init
 from kombu import Exchange, Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
@@ -14,6 +17,11 @@ SWEEP_INTERVAL_SECONDS = 5.0
 # after the visibility timeout: below the longest task, a healthy one would run twice.
 TASK_TIME_LIMIT_SECONDS = 600
 VISIBILITY_TIMEOUT_SECONDS = 3 * TASK_TIME_LIMIT_SECONDS
+
+# The site's request waits at most this long for a broker that does not answer. A worker waits
+# longer: its blocking read lasts a second by itself.
+PUBLISHER_TIMEOUT_SECONDS = 1.0
+WORKER_TIMEOUT_SECONDS = 5.0
 
 events_exchange = Exchange(EVENTS_QUEUE, type="direct", durable=True)
 
@@ -42,7 +50,7 @@ app.conf.update(
     timezone="UTC",
     # A dead broker must not hang the site's request: short timeouts and one quick retry.
     # What could not be sent stays in the outbox, where the sweeper finds it.
-    broker_connection_timeout=1.0,
+    broker_connection_timeout=PUBLISHER_TIMEOUT_SECONDS,
     broker_connection_retry_on_startup=True,
     task_publish_retry=True,
     task_publish_retry_policy={
@@ -53,8 +61,8 @@ app.conf.update(
     },
     broker_transport_options={
         "visibility_timeout": VISIBILITY_TIMEOUT_SECONDS,
-        "socket_connect_timeout": 1.0,
-        "socket_timeout": 5.0,  # above the worker's own blocking read of one second
+        "socket_connect_timeout": PUBLISHER_TIMEOUT_SECONDS,
+        "socket_timeout": PUBLISHER_TIMEOUT_SECONDS,
         "socket_keepalive": True,
         "health_check_interval": 30,
     },
@@ -70,3 +78,11 @@ app.conf.update(
     },
 )
 app.autodiscover_tasks()
+
+
+@celeryd_init.connect
+def wait_longer_in_workers(conf: Settings, **kwargs: Any) -> None:
+    conf.broker_transport_options = {
+        **conf.broker_transport_options,
+        "socket_timeout": WORKER_TIMEOUT_SECONDS,
+    }

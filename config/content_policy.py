@@ -13,7 +13,7 @@ ADMIN_EXTRAS = {
 DOCS_EXTRAS = {"style-src": ["'self'", "'unsafe-inline'"]}
 
 
-class ContentPolicyMiddleware(CSPMiddleware):  # type: ignore[misc]
+class ContentPolicyMiddleware(CSPMiddleware):
     def get_policy_parts(
         self, request: HttpRequest, response: HttpResponseBase, report_only: bool = False
     ) -> PolicyParts:

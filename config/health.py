@@ -2,7 +2,6 @@
 
 import secrets
 
-
 import structlog
 from django.core.cache import cache as default_cache
 from django.db import DatabaseError, connection

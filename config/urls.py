@@ -1,7 +1,5 @@
 """Every address of the project."""
 
-from importlib.util import find_spec
-
 from django.contrib import admin
 from django.urls import include, path
 from django_prometheus.exports import ExportToDjangoView
@@ -18,5 +16,5 @@ urlpatterns = [
     path("api/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("api/v1/", include("achievements.api.urls")),
     path("api/v1/", include("profiles.api.urls")),
-    *([path("", include("profiles.urls"))] if find_spec("profiles.views") else []),
+    path("", include("profiles.urls")),
 ]

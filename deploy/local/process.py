@@ -84,7 +84,7 @@ class LocalProcess(ABC):
     @abstractmethod
     def is_ready(self) -> bool: ...
 
-    def prepare(self) -> None:
+    def prepare(self) -> None:  # noqa: B027  (most have nothing to prepare)
         """Whatever must exist before the first start."""
 
     def build_environment(self) -> Mapping[str, str]:
@@ -201,7 +201,6 @@ class LocalProcess(ABC):
         traceback: TracebackType | None,
     ) -> None:
         self.remove()
-
 
 
 def _die_with_parent(parent_pid: int) -> Callable[[], None]:

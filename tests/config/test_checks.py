@@ -1,4 +1,5 @@
 import pytest
+from django.conf import settings as django_settings
 from django.core.checks import CheckMessage
 from django.core.exceptions import ImproperlyConfigured
 
@@ -75,7 +76,7 @@ def test_production(settings, monkeypatch, changes, expected) -> None:
     for name, value in {**PRODUCTION, **changes}.items():
         if name == "DATABASES":
             # pytest-django guards the connections: the checks only read the dictionary.
-            monkeypatch.setattr(checks.settings, "DATABASES", value)
+            monkeypatch.setattr(django_settings, "DATABASES", value)
         else:
             setattr(settings, name, value)
     found = run_checks()
@@ -88,7 +89,7 @@ def test_the_secrets_of_development_are_refused_in_production(settings, monkeypa
     for key, value in PRODUCTION.items():
         if key != "DATABASES":
             setattr(settings, key, value)
-    monkeypatch.setattr(checks.settings, "DATABASES", PRODUCTION["DATABASES"])
+    monkeypatch.setattr(django_settings, "DATABASES", PRODUCTION["DATABASES"])
     setattr(settings, name, getattr(settings, f"DEVELOPMENT_{name}"))
     assert [message.id for message in run_checks()] == [
         "laurel.E004" if name == "SECRET_KEY" else "laurel.E005"

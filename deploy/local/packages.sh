@@ -1,0 +1,47 @@
+# Sourced by test.sh: brings the system packages that the real stack needs, where that is permitted.
+
+CLIENT_PACKAGES=(default-libmysqlclient-dev pkg-config build-essential)
+
+has_program() { PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v "$1" >/dev/null 2>&1; }
+
+install_command() { printf 'apt-get install -y %s' "$*"; }
+
+list_missing_packages() {
+    has_program mariadbd || echo mariadb-server
+    has_program redis-server || echo redis-server
+    has_program chromium || has_program chromium-browser || has_program google-chrome || echo chromium
+    # The MySQL driver is compiled, once: with the driver in place nothing of this is needed.
+    if ! .venv/bin/python -c 'import MySQLdb' 2>/dev/null; then
+        has_program mariadb_config || has_program mysql_config || echo default-libmysqlclient-dev
+        has_program pkg-config || echo pkg-config
+        has_program cc || echo build-essential
+        local python header
+        python=$(find_python 2>/dev/null) || return 0
+        header=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h
+        [ -e "$header" ] || "$python" -c 'import sys; print("python%d.%d-dev" % sys.version_info[:2])'
+    fi
+}
+
+ensure_packages() {
+    local missing prefix=()
+    mapfile -t missing < <(list_missing_packages)
+    # Without the venv module no environment can be made at all.
+    find_python >/dev/null 2>&1 || missing+=(python3-venv)
+    [ ${#missing[@]} -eq 0 ] && return 0
+    if ! has_program apt-get; then
+        say "Missing here: ${missing[*]} (no apt-get: install them with this system's own tools)"
+        return 1
+    fi
+    if [ "$(id -u)" != 0 ]; then
+        if has_program sudo && sudo -n true 2>/dev/null; then
+            prefix=(sudo -n)
+        else
+            say "Missing here, and installing is not permitted: $(install_command "${missing[@]}")"
+            return 1
+        fi
+    fi
+    say "Installing: ${missing[*]}"
+    "${prefix[@]}" apt-get update -qq </dev/null || say 'apt-get update failed; trying without it.'
+    "${prefix[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends "${missing[@]}" </dev/null >&2
+}
