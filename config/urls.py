@@ -1,10 +1,11 @@
 """Every address of the project."""
 
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import include, path, re_path
 from django_prometheus.exports import ExportToDjangoView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
+from achievements.api.problems import answer_not_found
 from config import health
 
 urlpatterns = [
@@ -16,5 +17,9 @@ urlpatterns = [
     path("api/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("api/v1/", include("achievements.api.urls")),
     path("api/v1/", include("profiles.api.urls")),
+    re_path(r"^api/", answer_not_found),
     path("", include("profiles.urls")),
 ]
+
+handler404 = "profiles.views.show_not_found"
+handler500 = "profiles.views.show_server_error"

@@ -9,8 +9,10 @@ from django.template.loader import render_to_string
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from achievements.api.problems import build_problem
 from profiles.models import Profile
 
+API_PATH = "/api/v1/"
 DEMO_SESSION_KEY = "demo_user_id"
 DEMO_TOKEN_TTL_SECONDS = 3600
 DEMO_TYPISTS_LISTED = 20
@@ -71,11 +73,15 @@ def show_profile(request: HttpRequest, user_id: int) -> HttpResponse:
 
 
 def show_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if request.path_info.startswith(API_PATH):
+        return build_problem(404, "There is no such address in the API.")
     return render(request, "profiles/404.html", {"debug_links": settings.DEBUG}, status=404)
 
 
 def show_server_error(request: HttpRequest) -> HttpResponse:
     """Without the request: no session or user is read, as the database may be what broke."""
+    if request.path_info.startswith(API_PATH):
+        return build_problem(500, "Something broke on our side.")
     return HttpResponse(
         render_to_string("profiles/500.html", {"debug_links": settings.DEBUG}), status=500
     )

@@ -2,7 +2,6 @@
 
 import { makeSvg } from "./dom.js";
 
-const WIDTH = 640;
 const HEIGHT = 200;
 const LEFT = 36;
 const RIGHT = 10;
@@ -10,16 +9,18 @@ const TOP = 10;
 const BOTTOM = 24;
 
 export function drawChart(svg, { seconds, wpm, durationSeconds }) {
+  // Drawn at its real width, so that the labels keep their size on a phone.
+  const width = svg.clientWidth || 640;
   const first = { ...seconds[0], atSeconds: 0 };
   const points = seconds.length > 1 ? seconds : [first, seconds[0]];
   const top = roundUp(Math.max(20, ...points.map((point) => Math.max(point.wpm, point.rawWpm))));
   const start = points[0].atSeconds;
   const span = Math.max(points.at(-1).atSeconds - start, 0.001);
-  const x = (point) => LEFT + ((point.atSeconds - start) / span) * (WIDTH - LEFT - RIGHT);
+  const x = (point) => LEFT + ((point.atSeconds - start) / span) * (width - LEFT - RIGHT);
   const y = (value) => HEIGHT - BOTTOM - (value / top) * (HEIGHT - TOP - BOTTOM);
 
   const grid = [0, top / 2, top].flatMap((value) => [
-    makeSvg("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y(value), y2: y(value) }),
+    makeSvg("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value) }),
     makeSvg("text", { class: "tick", x: LEFT - 8, y: y(value) + 4, "text-anchor": "end" }, String(value)),
   ]);
   const every = Math.ceil(points.length / 8);
@@ -42,6 +43,7 @@ export function drawChart(svg, { seconds, wpm, durationSeconds }) {
       class: "error", cx: x(point), cy: y(point.rawWpm), r: 3 + Math.min(point.errors, 4) * 0.6,
     }));
 
+  svg.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
   svg.setAttribute("aria-label",
     `Speed over ${durationSeconds} seconds; the end result is ${Math.round(wpm)} words a minute.`);
   svg.replaceChildren(

@@ -2,8 +2,8 @@
 
 import { explainFailure, getJson } from "./api.js";
 import { find, make, makeBar, makeIcon } from "./dom.js";
-import { formatAmount, formatCategory, formatDay, formatNumber, formatProgress, formatRarity } from "./format.js";
-import { makePips } from "./tile.js";
+import { count, formatAmount, formatCategory, formatDay, formatNumber, formatProgress, formatRarity } from "./format.js";
+import { describe, makePips } from "./tile.js";
 
 export class DetailDialog {
   constructor(dialog, { userId, isOwner }) {
@@ -19,16 +19,17 @@ export class DetailDialog {
   async open(tile) {
     this.tile = tile;
     this.why = make("section", { class: "why", "aria-live": "polite" });
-    this.body.replaceChildren(
+    this.body.replaceChildren(...[
       make("div", { class: `detail-head ${tile.state}` },
         makeIcon(tile.icon),
         make("div", {},
           make("p", { class: "eyebrow" }, formatCategory(tile.category)),
           make("h2", { id: "detail-name" }, tile.name))),
-      make("p", { class: "detail-description" }, tile.description),
+      make("p", { class: "detail-description" }, describe(tile)),
       makePips(tile),
       makeLevelTable(tile),
-      this.why);
+      this.why,
+    ].filter(Boolean));
     this.dialog.showModal();
     if (this.isOwner) await this.explain(tile);
   }
@@ -55,7 +56,7 @@ function makeLevelTable(tile) {
       make("td", {}, isHeld ? "✓" : "", make("span", { class: "sr-only" }, isHeld ? "held" : "not held")),
       make("td", {}, tile.levels.length > 1 ? `Level ${level.level}` : "Unlocked by"),
       make("td", { class: "number" }, formatRarity(level.rarity ?? tile.rarity) || "–"),
-      make("td", { class: "number" }, `${formatNumber(level.points)} points`));
+      make("td", { class: "number" }, level.points == null ? "" : count(level.points, "point")));
   });
   return make("table", { class: "level-table" },
     make("caption", { class: "sr-only" }, "Levels"), make("tbody", {}, rows));

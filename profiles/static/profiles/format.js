@@ -6,22 +6,27 @@ const day = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
 export const formatNumber = (value) => (value == null ? "–" : number.format(value));
 export const formatDay = (iso) => (iso ? day.format(new Date(iso)) : "");
 
+const isSeconds = (unit) => /^s(ec(ond)?s?)?$/.test(unit ?? "");
+
+const chooseTimeUnit = (seconds) =>
+  seconds >= 7200 ? [3600, "h"] : seconds >= 120 ? [60, "min"] : [1, "s"];
+
 // Durations are counted in seconds and read in the largest unit that says them well.
 export function formatAmount(value, unit) {
   if (value == null) return "–";
-  const words = unit ?? "";
-  if (/^s(ec(ond)?s?)?$/.test(words)) {
-    if (value >= 7200) return `${number.format(value / 3600)} h`;
-    if (value >= 180) return `${number.format(value / 60)} min`;
-    return `${number.format(value)} s`;
+  if (isSeconds(unit)) {
+    const [size, name] = chooseTimeUnit(value);
+    return `${number.format(value / size)} ${name}`;
   }
-  if (words === "%") return `${number.format(value)}%`;
+  if (unit === "%") return `${number.format(value)}%`;
+  const words = unit ?? "";
   return words ? `${number.format(value)} ${words}` : number.format(value);
 }
 
 export function formatProgress(current, target, unit) {
-  if (/^s(ec(ond)?s?)?$/.test(unit ?? "")) {
-    return `${formatAmount(current, unit)} of ${formatAmount(target, unit)}`;
+  if (isSeconds(unit)) {
+    const [size, name] = chooseTimeUnit(target);
+    return `${number.format((current ?? 0) / size)} of ${number.format(target / size)} ${name}`;
   }
   return `${formatNumber(current ?? 0)} of ${formatAmount(target, unit)}`;
 }

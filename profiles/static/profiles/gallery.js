@@ -2,7 +2,8 @@
 //
 // A tile: {slug, name, description, category, icon, state, levels, level, held, next}, where state
 // is "unlocked" (all levels held), "started" (a level ahead, held or moving), "untouched" or
-// "hidden". `held` and `next` are the entries of the two user documents.
+// "hidden" (the server masks the name; a definition may also mask only its icon or its text).
+// `held` and `next` are the entries of the two user documents.
 
 export function composeGallery({ catalogue, held, progress }) {
   const heldBySlug = new Map(held.achievements.map((entry) => [entry.slug, entry]));
@@ -34,7 +35,6 @@ function composeTile(definition, held, next) {
     rarity: shown.rarity ?? levels[0]?.rarity ?? null,
     levels,
     level: held?.level ?? 0,
-    isMasked: !held && isMasked(definition),
     state: decideState(definition, held, next),
     held: held ?? null,
     next: next ?? null,
@@ -47,7 +47,10 @@ function decideState(definition, held, next) {
   return next && next.current > 0 ? "started" : "untouched";
 }
 
-const isMasked = (definition) => definition.hidden && (definition.name === "???" || !definition.icon);
+const isMasked = (definition) => definition.hidden && isSecret(definition.name);
+
+// What the server keeps to itself arrives as "???" or as nothing.
+export const isSecret = (text) => !text || text === "???";
 
 // The filter "in progress" also holds what is unlocked with a further level ahead.
 export function matches(tile, state) {

@@ -16,6 +16,9 @@ export class ResultPanel {
     this.status = find("#outcome-status", root);
     this.announcer = find("#announcer");
     this.shown = null;
+    addEventListener("resize", () => {
+      if (this.shown) drawChart(find("#chart", this.root), this.shown);
+    });
   }
 
   show(result) {
@@ -32,9 +35,9 @@ export class ResultPanel {
     write("test", `${result.mode} ${result.length} ${result.language}`);
     find("#result-wpm", this.root).title = `${result.wpm} wpm`;
     find("#result-accuracy", this.root).title = `${result.accuracy}%`;
-    drawChart(find("#chart", this.root), result);
     this.clearOutcome();
     this.root.hidden = false;
+    drawChart(find("#chart", this.root), result);
     find("#result-title", this.root).focus({ preventScroll: true });
     this.announcer.textContent =
       `${Math.round(result.wpm)} words a minute, ${Math.floor(result.accuracy)} percent accurate.`;

@@ -2,19 +2,19 @@
 
 import { make, makeBar, makeIcon } from "./dom.js";
 import { formatDay, formatProgress, formatRarity } from "./format.js";
-import { isUnfinished } from "./gallery.js";
+import { isSecret, isUnfinished } from "./gallery.js";
 
 const PIPS_SHOWN = 12;
 
 export function makeTile(tile, onOpen) {
   const isMystery = tile.state === "hidden";
-  const name = tile.name && tile.name !== "???" ? tile.name : "Hidden achievement";
+  const name = isSecret(tile.name) ? "Hidden achievement" : tile.name;
   // The mystery of a masked tile says no more than the server did.
   const opener = isMystery
     ? make("span", { class: "tile-name" }, name)
     : make("button", { type: "button", class: "tile-name", "aria-haspopup": "dialog" }, name);
   const node = make("li", { class: `tile ${tile.state}`, "data-slug": isMystery ? null : tile.slug, "data-state": tile.state },
-    makeIcon(isMystery ? null : tile.icon),
+    makeIcon(tile.icon),
     make("div", { class: "tile-words" },
       make("h3", {}, opener),
       make("p", { class: "tile-description" }, describe(tile)),
@@ -25,10 +25,11 @@ export function makeTile(tile, onOpen) {
   return node;
 }
 
-function describe(tile) {
-  if (tile.state !== "hidden") return tile.description;
-  const said = tile.description && tile.description !== "???" ? tile.description : "";
-  return said || "Keep typing. It shows itself when it is unlocked.";
+export function describe(tile) {
+  if (!isSecret(tile.description)) return tile.description;
+  return tile.state === "hidden"
+    ? "Keep typing. It shows itself when it is unlocked."
+    : "How it is unlocked is a secret.";
 }
 
 // One pip a level; what has many levels says it in a number.
@@ -59,5 +60,6 @@ function makeFacts(tile) {
   const unlockedAt = tile.held.unlockedAt;
   return make("p", { class: "facts" },
     unlockedAt && make("time", { datetime: unlockedAt }, formatDay(unlockedAt)),
+    unlockedAt && rarity && " · ",
     rarity && make("span", {}, rarity));
 }

@@ -1,0 +1,165 @@
+"""The main job in a browser: a typed test is measured, saved, checked, and shows its unlocks."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from playwright.sync_api import Page, expect
+
+from profiles.models import TestResult
+from tests.browser.conftest import TYPIST, choose_words_test, read_words, wait_until_ready
+
+CATALOGUE = "achievements/catalogues/typing.yaml"
+
+
+@pytest.fixture(autouse=True)
+def _catalogue(transactional_db: None) -> None:
+    call_command("load_achievements", CATALOGUE, verbosity=0)
+
+
+def type_test(page: Page, words: list[str], *, delay_ms: int = 30) -> float:
+    """Type the words and return the seconds that it took."""
+    started = time.monotonic()
+    page.keyboard.type(" ".join(words), delay=delay_ms)
+    return time.monotonic() - started
+
+
+def test_it_measures_a_typed_test_and_unlocks(page: Page, sign_in: Callable[..., None]) -> None:
+    sign_in()
+    words = choose_words_test(page)
+    seconds = type_test(page, words)
+
+    expect(page.locator("#result")).to_be_visible()
+    shown = int(page.locator("#result-wpm").inner_text())
+    by_our_clock = len(" ".join(words)) / 5 / (seconds / 60)
+    assert shown == pytest.approx(by_our_clock, rel=0.2)
+    expect(page.locator("#result-accuracy")).to_have_text("100%")
+
+    expect(page.locator("#unlocks .unlock").first).to_be_visible()
+    names = page.locator("#unlocks h3").all_inner_texts()
+    assert names
+    expect(page.locator("#announcer")).to_contain_text(names[0])
+
+    saved = TestResult.objects.get(user_id=TYPIST)
+    assert round(saved.wpm) == shown
+    assert (saved.mode, saved.length, saved.language) == ("words", 10, "english")
+    assert saved.characters == len(" ".join(words))
+
+    page.get_by_role("link", name="See your profile").click()
+    wait_until_ready(page)
+    unlocked = page.locator('.tile[data-state="unlocked"] h3')
+    assert set(names) <= set(unlocked.all_inner_texts())
+    assert int(page.locator("#unlocked-count").inner_text()) == len(set(names))
+
+
+def test_it_shows_toasts_to_a_typist_who_went_on(page: Page, sign_in: Callable[..., None]) -> None:
+    sign_in()
+    held: list[Any] = []
+    page.route("**/outcome", held.append)
+    type_test(page, choose_words_test(page))
+    expect(page.locator("#result")).to_be_visible()
+    page.wait_for_function("document.querySelector('[data-state=busy]') !== null")
+    page.keyboard.press("Escape")
+    expect(page.locator("#result")).to_be_hidden()
+    page.unroute("**/outcome")
+    # The outcome link is asked for as soon as the result is saved.
+    while not held:
+        page.wait_for_timeout(50)
+    for route in held:
+        route.continue_()
+    expect(page.locator(".toast .unlock").first).to_be_visible()
+    expect(page.locator("#typed")).to_be_focused()
+
+
+def test_it_marks_mistakes_and_lets_them_be_erased(
+    page: Page, sign_in: Callable[..., None]
+) -> None:
+    sign_in()
+    first, second, *rest = choose_words_test(page)
+    wrong = "x" if first[0] != "x" else "y"
+    page.keyboard.type(wrong)
+    expect(page.locator(".word").first.locator(".wrong")).to_have_count(1)
+    page.keyboard.press("Backspace")
+    expect(page.locator(".word .wrong")).to_have_count(0)
+    page.keyboard.type(first + "zz ")
+    expect(page.locator(".word").first).to_have_attribute("data-extra", "zz")
+    page.keyboard.press("Backspace")  # back into the word that was left wrong
+    page.keyboard.press("Backspace")
+    page.keyboard.press("Backspace")
+    expect(page.locator(".word").first).not_to_have_class("word missed")
+    type_test(page, ["", second, *rest])
+    expect(page.locator("#result")).to_be_visible()
+    right = len(" ".join([first, second, *rest]))
+    expect(page.locator("#result-characters")).to_have_text(f"{right} / {right + 4}")
+
+
+def test_it_runs_by_keyboard_alone(page: Page, sign_in: Callable[..., None]) -> None:
+    sign_in()
+    words = choose_words_test(page)
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.activeElement.id === 'typed'")
+    page.wait_for_function(
+        "before => [...document.querySelectorAll('.word')].map((w) => w.textContent).join() !== before",
+        arg=",".join(words),
+    )
+    type_test(page, read_words(page))
+    expect(page.locator("#result")).to_be_visible()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("#typing")).to_be_visible()
+    expect(page.locator("#typed")).to_be_focused()
+
+
+def test_it_never_moves_the_page_while_typing(page: Page, sign_in: Callable[..., None]) -> None:
+    sign_in()
+    words = choose_words_test(page)
+    place = "node => JSON.stringify(node.getBoundingClientRect())"
+    prompt, restart = page.locator("#prompt"), page.locator("#restart")
+    before = prompt.evaluate(place), restart.evaluate(place)
+    page.keyboard.type(f"{words[0]}zzzzzz {words[1]} ", delay=20)
+    assert (prompt.evaluate(place), restart.evaluate(place)) == before
+
+
+def test_it_ends_a_timed_test_by_the_clock(page: Page, sign_in: Callable[..., None]) -> None:
+    sign_in()
+    page.clock.install()
+    page.goto("/")
+    wait_until_ready(page)
+    page.get_by_text("15", exact=True).click()
+    page.keyboard.press("Escape")
+    page.wait_for_function("document.activeElement.id === 'typed'")
+    expect(page.locator("#clock")).to_have_text("15")
+    page.keyboard.type(" ".join(read_words(page)[:5]) + " ")
+    page.clock.run_for(16_000)
+    expect(page.locator("#result")).to_be_visible()
+    expect(page.locator("#result-duration")).to_have_text("15 s")
+
+
+def test_it_keeps_nothing_of_a_stranger(page: Page, settings: Any) -> None:
+    settings.DEBUG = False
+    page.goto(f"/?as={TYPIST}")
+    wait_until_ready(page)
+    expect(page.locator("[data-demo]")).to_have_count(0)
+    assert page.locator('meta[name="laurel-token"]').get_attribute("content") == ""
+    type_test(page, choose_words_test(page))
+    expect(page.locator("#outcome-status")).to_contain_text("Not saved")
+    assert not TestResult.objects.exists()
+
+
+def test_it_says_why_a_result_was_refused(
+    page: Page, sign_in: Callable[..., None], expected_errors: list[str]
+) -> None:
+    expected_errors.append("/api/v1/test-results")
+    sign_in()
+    words = choose_words_test(page)
+    page.route(
+        "**/api/v1/test-results",
+        lambda route: route.continue_(post_data={**route.request.post_data_json, "wpm": 421}),
+    )
+    type_test(page, words)
+    expect(page.locator('#outcome-status[data-state="trouble"]')).to_contain_text("Not saved.")
+    expect(page.get_by_role("button", name="Try again")).to_be_visible()
+    assert not TestResult.objects.exists()
