@@ -70,6 +70,18 @@ def read_networks(name: str) -> list[str]:
     return networks
 
 
+def read_rate(name: str, default: str) -> tuple[int, int] | None:
+    """Calls a window: 600/minute is (600, 60); off is None."""
+    text = read_text(name, default).lower() or default
+    if text == "off":
+        return None
+    calls, _, unit = text.partition("/")
+    seconds = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}.get(unit)
+    if not calls.isdecimal() or int(calls) < 1 or seconds is None:
+        raise SettingError(f"{name}={text!r}: expected CALLS/second, minute, hour or day, or off.")
+    return int(calls), seconds
+
+
 def read_database(name: str, default: str, *, base_dir: Path) -> dict[str, Any]:
     """A Django database dictionary from a URL of sqlite, mysql or mariadb.
 

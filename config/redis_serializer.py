@@ -13,7 +13,7 @@ JSON_MARK = b"\x00j"
 BYTES_MARK = b"\x00b"
 
 
-class DocumentSerializer(BaseSerializer):
+class DocumentSerializer(BaseSerializer):  # type: ignore[misc]
     """Keeps bytes readable to other programs; django-redis itself writes whole numbers as text.
 
     For the same reason bytes that spell a whole number come back as that number: store documents.

@@ -5,6 +5,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import django_stubs_ext
+
 from config.environment import (
     SettingError,
     env,
@@ -14,10 +16,14 @@ from config.environment import (
     read_int,
     read_list,
     read_networks,
+    read_rate,
     read_secret,
     read_text,
 )
 from config.logs import build_logging
+
+# Lets classes of Django take type parameters when the program runs, as the type checker reads them.
+django_stubs_ext.monkeypatch()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -165,7 +171,7 @@ JWT_AUDIENCE = read_text("JWT_AUDIENCE", "" if IS_PRODUCTION else "laurel")
 # API: JSON in and out, problems as application/problem+json.
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_RENDERER_CLASSES": ["achievements.api.renderers.OrjsonRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["achievements.api.parsers.BodyParser"],
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "achievements.api.authentication.BearerAuthentication",
         "achievements.api.authentication.ApiKeyAuthentication",
@@ -182,6 +188,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "TITLE": "Laurel",
     "DESCRIPTION": "Achievements for a typing site: events in, unlocks and progress out.",
     "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "POSTPROCESSING_HOOKS": ["achievements.api.schema.complete_schema"],
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": r"/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
@@ -196,9 +204,20 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 # Who may call: browsers of these origins, and proxies whose forwarded address is believed.
 CORS_ALLOWED_ORIGINS = read_list("CORS_ALLOWED_ORIGINS")
 CORS_URLS_REGEX = r"^/api/"
-CORS_EXPOSE_HEADERS = ["ETag", "Retry-After", "RateLimit", "RateLimit-Policy", "Link"]
+CORS_EXPOSE_HEADERS = [
+    *("ETag", "Location", "Retry-After", "WWW-Authenticate"),
+    *("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "RateLimit-Policy"),
+]
 CSRF_TRUSTED_ORIGINS = read_list("CSRF_TRUSTED_ORIGINS")
 TRUSTED_PROXIES = read_networks("TRUSTED_PROXIES")
+
+# How often one caller may call: a user, a service key, or else a client address.
+API_THROTTLE_RATES = {
+    "public": read_rate("THROTTLE_PUBLIC", "6000/minute"),  # the catalogue, profiles, the schema
+    "private": read_rate("THROTTLE_PRIVATE", "600/minute"),  # what only the owner reads
+    "results": read_rate("THROTTLE_RESULTS", "120/minute"),  # finished tests of one user
+    "events": read_rate("THROTTLE_EVENTS", "120000/minute"),  # requests of one service key
+}
 
 # Staff sessions.
 LOGIN_URL = "admin:login"

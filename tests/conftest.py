@@ -47,6 +47,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 # Before pytest-django, which sets Django up in the same hook but last.
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    from django.conf import settings
+
+    if settings.configured:
+        raise pytest.UsageError("Unset DJANGO_SETTINGS_MODULE: the tests choose their settings.")
     for name in _SETTING_NAMES:
         os.environ.pop(name, None)
     folder = tempfile.mkdtemp(prefix="laurel-tests-")
@@ -59,17 +63,19 @@ def pytest_configure(config: pytest.Config) -> None:
         EVENT_TRANSPORT="inline",
         LOG_LEVEL="WARNING",
     )
-    if config.getoption("--stack") != "real" or config.option.collectonly:
-        return
-    try:
-        os.environ.update(start_servers(["mariadb", "redis", "broker"], _running, _FAST_MARIADB))
-    except (MissingProgram, StartError) as error:
-        _running.close()
-        raise pytest.UsageError(f"--stack=real: {error}") from error
+    if config.getoption("--stack") == "real" and not config.option.collectonly:
+        try:
+            servers = start_servers(["mariadb", "redis", "broker"], _running, _SMALL_MARIADB)
+        except (MissingProgram, StartError) as error:
+            _running.close()
+            raise pytest.UsageError(f"--stack=real: {error}") from error
+        os.environ.update(servers)
+    # Reads them now: pytest-django sets Django up only when they are loaded.
+    assert settings.DATABASES
 
 
 # A file of 128 MB is not worth its disk here; what is durable stays durable.
-_FAST_MARIADB: dict[str, str | int] = {"innodb_log_file_size": "32M"}
+_SMALL_MARIADB: dict[str, str | int] = {"innodb_log_file_size": "32M"}
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
