@@ -1,7 +1,9 @@
 """The pages: shells around the public API's documents, and the demo sign-in (a face)."""
 
+import re
 from typing import Any, NotRequired, TypedDict
 
+import structlog
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -11,12 +13,16 @@ from django.views.decorators.http import require_safe
 
 from achievements.api.problems import build_problem
 from profiles.models import Profile
+from profiles.tokens import TokenRefused, issue_token
+
+logger = structlog.get_logger(__name__)
 
 API_PATH = "/api/v1/"
 DEMO_SESSION_KEY = "demo_user_id"
 DEMO_TOKEN_TTL_SECONDS = 3600
 DEMO_TYPISTS_LISTED = 20
 LARGEST_USER_ID = 2**63 - 1
+_USER_ID = re.compile("[1-9][0-9]{0,18}")
 
 
 class DemoTypist(TypedDict):
@@ -93,15 +99,17 @@ def describe_viewer(request: HttpRequest) -> Viewer:
     user_id = request.session.get(DEMO_SESSION_KEY)
     if user_id is None:
         return {"debug_links": True, "viewer_id": None}
-    from profiles.tokens import issue_token  # signs tokens in development only
-
-    token = issue_token(user_id=user_id, ttl_seconds=DEMO_TOKEN_TTL_SECONDS)
+    try:
+        token = issue_token(user_id=user_id, ttl_seconds=DEMO_TOKEN_TTL_SECONDS)
+    except TokenRefused as error:
+        logger.warning("demo_sign_in_refused", reason=str(error))
+        return {"debug_links": True, "viewer_id": None}
     return {"debug_links": True, "viewer_id": user_id, "laurel_token": token}
 
 
 def sign_demo_typist_in(request: HttpRequest, *, wanted: str) -> None:
     """Remember the typist named by `?as=ID`; anything else signs out. Development only."""
-    is_user_id = wanted.isascii() and wanted.isdecimal() and 1 <= int(wanted) <= LARGEST_USER_ID
+    is_user_id = _USER_ID.fullmatch(wanted) and int(wanted) <= LARGEST_USER_ID
     request.session[DEMO_SESSION_KEY] = int(wanted) if is_user_id else None
 
 

@@ -38,7 +38,9 @@ def expected_errors() -> list[str]:
 def page(
     transactional_db: None, live_server: Any, chromium: Browser, expected_errors: list[str]
 ) -> Iterator[Page]:
-    context = chromium.new_context(base_url=live_server.url, viewport={"width": 1100, "height": 800})
+    context = chromium.new_context(
+        base_url=live_server.url, viewport={"width": 1100, "height": 800}
+    )
     context.set_default_timeout(15_000)
     context.add_init_script(
         "addEventListener('securitypolicyviolation', (event) =>"

@@ -9,9 +9,10 @@ from django.core.management import call_command
 from playwright.sync_api import Page, Response, expect
 
 from profiles.models import Profile, TestResult
+from profiles.tokens import issue_token
 from tests.browser.conftest import TYPIST, wait_until_ready
 
-SECRET_WORDS = ("Moonlighter", "moonlighter", "crescent", "Type 3 tests in Latin", "latin")
+SECRET_WORDS = ("Moonlighter", "moonlighter", "comet", "Type 3 tests in Latin", "latin")
 DEFINITIONS = """
 achievements:
   - slug: first-steps
@@ -39,7 +40,7 @@ achievements:
     lockedDescription: Type 3 tests in Latin.
     unlockedDescription: You typed in Latin.
     category: volume
-    icon: crescent
+    icon: comet
     hidden: [title, icon, description, count]
     criteria: {count: tests, where: {language: {in: [latin]}}, atLeast: 3}
     points: 40
@@ -51,13 +52,8 @@ achievements:
 @pytest.fixture(autouse=True)
 def _definitions(transactional_db: None, tmp_path: Path) -> None:
     catalogue = tmp_path / "definitions.yaml"
-    icon = "flag" if "crescent" not in known_icons() else "crescent"
-    catalogue.write_text(DEFINITIONS.replace("icon: crescent", f"icon: {icon}"))
+    catalogue.write_text(DEFINITIONS)
     call_command("load_achievements", str(catalogue), verbosity=0)
-
-
-def known_icons() -> set[str]:
-    return {path.stem for path in Path("achievements/static/achievements/icons").glob("*.svg")}
 
 
 def save_tests(number: int, *, user_id: int = TYPIST, **fields: Any) -> None:
@@ -169,9 +165,7 @@ def test_it_keeps_a_private_profile_from_others(page: Page, expected_errors: lis
     expect(page.locator("#profile")).to_be_hidden()
 
 
-def test_it_opens_a_private_profile_to_its_owner(
-    page: Page, sign_in: Callable[..., None]
-) -> None:
+def test_it_opens_a_private_profile_to_its_owner(page: Page, sign_in: Callable[..., None]) -> None:
     Profile.objects.create(user_id=TYPIST, display_name="Prudence", is_private=True)
     save_tests(2)
     sign_in()
@@ -185,9 +179,6 @@ def test_it_takes_the_token_that_the_host_site_writes(
     page: Page, settings: Any, tmp_path: Path, expected_errors: list[str]
 ) -> None:
     """In production the host's own identity.html signs in, also on a page sent as 404."""
-    from profiles.tokens import issue_token
-
-    expected_errors.append(f"404 (Not Found) {page.url}")
     token = issue_token(user_id=TYPIST)
     identity = tmp_path / "profiles" / "identity.html"
     identity.parent.mkdir()

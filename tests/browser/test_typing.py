@@ -102,8 +102,8 @@ def test_it_runs_by_keyboard_alone(page: Page, sign_in: Callable[..., None]) -> 
     page.keyboard.press("Enter")
     page.wait_for_function("document.activeElement.id === 'typed'")
     page.wait_for_function(
-        "before => [...document.querySelectorAll('.word')].map((w) => w.textContent).join() !== before",
-        arg=",".join(words),
+        "before => document.querySelector('#prompt-text').textContent.trim() !== before",
+        arg=" ".join(words),
     )
     type_test(page, read_words(page))
     expect(page.locator("#result")).to_be_visible()

@@ -99,7 +99,9 @@ export class ResultPanel {
         item.style.setProperty("--order", index);
         return item;
       }));
-    const closest = outcome.progress.slice(0, CLOSEST_SHOWN);
+    const closest = [...outcome.progress]
+      .sort((one, other) => other.percent - one.percent)
+      .slice(0, CLOSEST_SHOWN);
     find("#closest-list", this.root).replaceChildren(...closest.map(makeProgressLine));
     find("#closest", this.root).hidden = closest.length === 0;
   }
