@@ -1,0 +1,33 @@
+"""create_service_key: a key for a service that sends events; a face."""
+
+from typing import Any, Final
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from achievements.models import ServiceKey
+
+SCOPES: Final = ("events:write",)
+
+
+class Command(BaseCommand):
+    help = "Create a service key and print its secret, alone on the last line; it is shown once."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("name", help="what the key is for; up to 50 characters")
+        parser.add_argument(
+            "--scope",
+            action="append",
+            required=True,
+            choices=SCOPES,
+            dest="scopes",
+            help="what the key may do; repeat for several",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        scopes = sorted(set(options["scopes"]))
+        _, secret = ServiceKey.objects.create_key(name=options["name"][:50], scopes=scopes)
+        self.stderr.write(
+            f"Service key {options['name']!r} may: {', '.join(scopes)}."
+            " Keep the secret: it is stored as a hash and never shown again."
+        )
+        self.stdout.write(secret)

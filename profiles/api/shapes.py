@@ -1,0 +1,154 @@
+"""What the endpoints of a user answer, as types: the API's description; a face.
+
+Tests hold real answers strictly against these shapes, so the description cannot drift.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from achievements.api.shapes import Rarity
+
+
+class UnlockedAchievement(msgspec.Struct, rename="camel"):
+    """One that the user holds, with the highest level held."""
+
+    slug: str
+    name: str
+    description: str
+    category: str
+    icon: str
+    level: int
+    points: int
+    unlocked_at: datetime
+    rarity: Rarity
+
+
+class UserAchievements(msgspec.Struct, rename="camel"):
+    """A profile, newest unlock first."""
+
+    user_id: int
+    points: int
+    unlocked_count: int
+    total_count: int
+    achievements: list[UnlockedAchievement]
+
+
+class AchievementProgress(msgspec.Struct, rename="camel"):
+    """The way to the next level."""
+
+    slug: str
+    level: int
+    current: float
+    target: float | None
+    percent: Annotated[float, Meta(ge=0, le=100)]
+    unit: str
+
+
+class UserProgress(msgspec.Struct, rename="camel"):
+    """Where a user stands with every achievement that has a level ahead."""
+
+    user_id: int
+    as_of: datetime
+    achievements: list[AchievementProgress]
+
+
+class OutcomeUnlock(msgspec.Struct, rename="camel"):
+    """One level that the test unlocked."""
+
+    slug: str
+    name: str
+    description: str
+    category: str
+    icon: str
+    level: int
+    points: int
+    unlocked_at: datetime
+    rarity: Rarity
+
+
+class OutcomeProgress(msgspec.Struct, rename="camel"):
+    """One that the test moved and that is still ahead."""
+
+    slug: str
+    name: str
+    level: int
+    current: float
+    target: float | None
+    percent: Annotated[float, Meta(ge=0, le=100)]
+    unit: str
+
+
+class Outcome(msgspec.Struct, rename="camel"):
+    """`lagSeconds` is how long the oldest unchecked test has been waiting."""
+
+    status: Literal["pending", "processed"]
+    unlocks: list[OutcomeUnlock]
+    progress: list[OutcomeProgress]
+    lag_seconds: float
+
+
+class SavedTestResult(msgspec.Struct, rename="camel"):
+    """The test is kept; `outcome` is the address of what it brings about."""
+
+    test_result_id: int
+    outcome: str
+
+
+class Notification(msgspec.Struct, rename="camel"):
+    """One unlock, told once; `sequence` counts a user's notifications from 1."""
+
+    sequence: int
+    slug: str
+    name: str
+    description: str
+    icon: str
+    level: int
+    points: int
+    created_at: datetime
+    read_at: datetime | None
+
+
+class Notifications(msgspec.Struct, rename="camel"):
+    """A page, newest first."""
+
+    notifications: list[Notification]
+    next_cursor: str | None
+
+
+class MarkedNotifications(msgspec.Struct, rename="camel"):
+    """How many were not read before."""
+
+    marked_count: int
+
+
+class Condition(msgspec.Struct, rename="camel"):
+    """One node of the criteria."""
+
+    sentence: str
+    current: float
+    target: float
+    met: bool
+    unit: str
+    children: list["Condition"]
+
+
+class Evidence(msgspec.Struct, rename="camel", omit_defaults=True):
+    """What unlocked it."""
+
+    test_result_id: int | None
+    rulebook_version: int
+
+
+class Explanation(msgspec.Struct, rename="camel", omit_defaults=True):
+    """Why it is unlocked, or what is missing."""
+
+    slug: str
+    met: bool
+    sentence: str
+    conditions: list[Condition]
+    unlocked_at: datetime | None = None
+    evidence: Evidence | None = None
+    note: str | None = None
