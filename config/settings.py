@@ -286,6 +286,23 @@ UNFOLD: dict[str, Any] = {
     "SITE_SYMBOL": "trophy",
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
+    "SIDEBAR": {"navigation": "config.admin_sidebar.list_navigation"},
+    "COLORS": {
+        # The laurel green of the pages, from light to dark.
+        "primary": {
+            "50": "oklch(97.6% .014 155)",
+            "100": "oklch(94.5% .03 155)",
+            "200": "oklch(89.5% .055 155)",
+            "300": "oklch(82% .085 155)",
+            "400": "oklch(74% .105 155)",
+            "500": "oklch(62% .115 155)",
+            "600": "oklch(47.5% .09 155)",
+            "700": "oklch(41% .08 155)",
+            "800": "oklch(35% .066 155)",
+            "900": "oklch(30% .054 155)",
+            "950": "oklch(21% .038 155)",
+        },
+    },
 }
 
 # Logs: one JSON object a line in production, readable lines in development, secrets never.

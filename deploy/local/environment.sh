@@ -36,6 +36,12 @@ stamp_of() { # the state that an installed set answers to
     cat requirements.txt requirements/*.txt | cksum | tr ' ' '-'
 }
 
+show_progress() { # one line that counts, instead of pip's hundreds; its errors come by themselves
+    awk '/^Collecting/ { printf "\r  %d packages", ++count; fflush() }
+         /^Installing collected/ { printf "\r  %d packages, installing ...", count; fflush() }
+         END { if (count) print "" }' >&2
+}
+
 ensure_environment() {
     local set=$1 stamp="$VENV/.installed-$1" wanted python
     wanted=$(stamp_of)
@@ -55,7 +61,7 @@ ensure_environment() {
     # The embedded sets must never need a compiler.
     [ "$set" = dev ] || binary=(--only-binary ':all:')
     "$VENV/bin/python" -m pip install --disable-pip-version-check --no-input \
-        "${binary[@]}" -r "requirements/$set.txt" || return 1
+        "${binary[@]}" -r "requirements/$set.txt" | show_progress || return 1
     printf '%s\n' "$wanted" >"$stamp"
     case $set in # the larger set holds the smaller ones
         dev) printf '%s\n' "$wanted" | tee "$VENV/.installed-tools" >"$VENV/.installed-embedded" ;;

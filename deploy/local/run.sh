@@ -25,4 +25,4 @@ PYTHON
 .venv/bin/python manage.py prepare_local --port "$port"
 # In place of this shell, so that Ctrl-C reaches the server itself.
 exec .venv/bin/granian --interface wsgi --host 127.0.0.1 --port "$port" \
-    --workers 1 --blocking-threads 8 --no-ws --log-level warning config.wsgi:application
+    --workers 1 --blocking-threads 4 --no-ws --log-level warning config.wsgi:application

@@ -64,7 +64,7 @@ class Command(BaseCommand):
                 password=credentials.ensure_staff_password(),
                 service_key=credentials.ensure_service_key(),
                 user_id=EXAMPLE_USER_ID,
-                user_token=read_last_line("issue_token", user=EXAMPLE_USER_ID),
+                user_token=read_last_line("issue_token", "--user", str(EXAMPLE_USER_ID)),
                 event=json.dumps(EXAMPLE_EVENT),
             )
         )
@@ -92,7 +92,7 @@ class Credentials:
     def ensure_service_key(self) -> str:
         key = self.values.get("service_key", "")
         if not key or not is_service_key_accepted(key):
-            key = read_last_line("create_service_key", "make-run", scope=["events:write"])
+            key = read_last_line("create_service_key", "make-run", "--scope", "events:write")
             self._keep("service_key", key)
         return key
 
@@ -115,7 +115,7 @@ def is_service_key_accepted(key: str) -> bool:
     return response.status_code not in {401, 403}
 
 
-def read_last_line(command: str, *args: str, **options: Any) -> str:
+def read_last_line(command: str, *args: str) -> str:
     output = StringIO()
-    call_command(command, *args, stdout=output, **options)
+    call_command(command, *args, stdout=output)
     return output.getvalue().strip().splitlines()[-1]
