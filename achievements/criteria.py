@@ -256,7 +256,9 @@ class _Parser:
             allowed = [m.name for m in METRICS.values() if not m.is_text]
         if metric not in allowed:
             self.report(
-                pointer, "unknown_metric", f"{kind} takes one of {', '.join(allowed)}; got {metric!r}."
+                pointer,
+                "unknown_metric",
+                f"{kind} takes one of {', '.join(allowed)}; got {metric!r}.",
             )
 
     def parse_where(self, tree: Any, pointer: str) -> tuple[Condition, ...]:

@@ -10,15 +10,14 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from operator import ge, gt, le, lt
 from operator import eq as equal
+from operator import ge, gt, le, lt
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from achievements.criteria import (
     OCCURRED_AT,
-    Combination,
     Condition,
     CriteriaError,
     Measure,
@@ -125,11 +124,19 @@ class Rulebook:
     """An immutable compiled set of definitions. A batch uses one, and records its version."""
 
     def __init__(
-        self, *, version: int, definitions: Iterable[Definition], positions: Mapping[str, int]
+        self,
+        *,
+        version: int,
+        definitions: Iterable[Definition],
+        positions: Mapping[str, int],
+        size: int | None = None,
     ) -> None:
-        """`positions` gives every measure's key its place in a user's packed values."""
+        """`positions` gives every measure's key its place in a user's packed values.
+
+        `size` is the number of places ever given, retired ones included.
+        """
         self.version = version
-        self.size = max(positions.values(), default=-1) + 1
+        self.size = max(positions.values(), default=-1) + 1 if size is None else size
         self.definitions = {d.achievement_id: d for d in definitions}
         self.positions = positions
         self._ids = {d.slug: d.achievement_id for d in self.definitions.values()}
@@ -163,6 +170,16 @@ class Rulebook:
             plan = self._plans[mask] = self._make_plan(mask)
         return plan
 
+    def find_moved(self, metrics: tuple[Any, ...], at: float) -> list[int]:
+        """Return the achievements that an event with these metrics counts for."""
+        plan = self.plan_for(metrics, at)
+        moved = {entry[0] for group in plan[:-1] for entry in group}
+        return [
+            achievement_id
+            for achievement_id, rule in self.rules_by_id.items()
+            if moved & {self.positions[m.key] for m in find_node_measures(rule.nodes[0])}
+        ]
+
     def make_blank(self, position: int) -> Any:
         """Return the value of an accumulator that has seen nothing."""
         measure = self._measures.get(position)
@@ -189,8 +206,7 @@ class Rulebook:
     def _compile(self, definition: Definition) -> Rule:
         node = definition.parse()
         nodes = tuple(set_target(node, level.target) for level in definition.levels)
-        measured = [n.measure for n in walk(node) if isinstance(n, Reach)]
-        needs = max((self.positions[measure.key] + 1 for measure in measured), default=0)
+        needs = max((self.positions[m.key] + 1 for m in find_node_measures(node)), default=0)
         return Rule(definition, nodes, tuple(self._make_judge(n) for n in nodes), needs)
 
     def _make_judge(self, node: Node) -> Judge:
@@ -303,10 +319,14 @@ def find_slugs(node: Node) -> set[str]:
     return {n.slug for n in walk(node) if isinstance(n, Unlocked)}
 
 
+def find_node_measures(node: Node) -> list[Measure]:
+    return [n.measure for n in walk(node) if isinstance(n, Reach)]
+
+
 def find_measures(definitions: Iterable[Definition]) -> dict[str, Measure]:
     """Return the distinct accumulators that the live definitions need, by key."""
-    nodes = (n for d in definitions if d.is_live for n in walk(d.parse()))
-    return {n.measure.key: n.measure for n in nodes if isinstance(n, Reach)}
+    live = (d.parse() for d in definitions if d.is_live)
+    return {measure.key: measure for node in live for measure in find_node_measures(node)}
 
 
 def check_references(definitions: Iterable[Definition]) -> dict[str, list[Problem]]:
@@ -337,7 +357,9 @@ def check_references(definitions: Iterable[Definition]) -> dict[str, list[Proble
 
 def _passes(conditions: Iterable[Condition], value: Any) -> bool:
     return all(
-        value in c.operand if isinstance(c.operand, tuple) else _OPERATORS[c.operator](value, c.operand)
+        value in c.operand
+        if isinstance(c.operand, tuple)
+        else _OPERATORS[c.operator](value, c.operand)
         for c in conditions
     )
 

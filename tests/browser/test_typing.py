@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from io import StringIO
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ CATALOGUE = "achievements/catalogues/typing.yaml"
 
 @pytest.fixture(autouse=True)
 def _catalogue(transactional_db: None) -> None:
-    call_command("load_achievements", CATALOGUE, verbosity=0)
+    call_command("load_achievements", CATALOGUE, stdout=StringIO())
 
 
 def type_test(page: Page, words: list[str], *, delay_ms: int = 30) -> float:

@@ -1,0 +1,173 @@
+"""One user's step (pure floor): events in, the new row and what changed out.
+
+`advance` is the live path and needs nothing but the row. Where the past changes (a new
+user, an invalidation, a late test that matters) it declines, and `revise` replays the
+user's history instead. A rebuild is `revise` without events.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from achievements.events import TEST_COMPLETED, Event
+from achievements.progress import (
+    NO_ARCHIVE,
+    Archive,
+    Progress,
+    Registered,
+    Unlock,
+    apply_events,
+    derive,
+    grow_values,
+    judge_rules,
+    needs_replay,
+    order_of,
+    register_events,
+    sift_events,
+    start_progress,
+)
+from achievements.rulebook import Rulebook
+from achievements.seen import unpack_ids
+
+Origins = Mapping[tuple[int, int], Rulebook]  # (achievement id, level) -> what unlocked it
+
+
+class Step(NamedTuple):
+    """What a step did. `progress` is ready to be stored; `leaving` goes to the archive."""
+
+    progress: Progress
+    applied: int  # events that had an effect
+    unlocks: list[Unlock]
+    revoked: list[tuple[int, int]]  # (achievement id, level)
+    leaving: list[tuple[bool, list[int]]]  # (is_invalidation, sorted test ids)
+
+
+class History(NamedTuple):
+    """A user's whole past: every test that is held, invalidated ones marked by their type."""
+
+    tests: Sequence[Event]
+    completed: frozenset[int] = frozenset()  # all ids that left the row for the archive
+    invalidated: frozenset[int] = frozenset()
+
+
+def advance(
+    rulebook: Rulebook, progress: Progress, events: Sequence[Event], archive: Archive = NO_ARCHIVE
+) -> Step | None:
+    """Apply events to a row; None, with the row untouched, when only `revise` is exact."""
+    fresh = sift_events(progress, events, archive)
+    if not fresh:
+        return Step(progress, 0, [], [], [])
+    if not progress.is_partial and needs_replay(rulebook, progress, fresh):
+        return None
+    registered = register_events(progress, fresh, archive)
+    unlocks = apply_events(rulebook, progress, registered.countable)
+    return Step(progress, len(fresh), unlocks, [], registered.leaving)
+
+
+def revise(
+    rulebook: Rulebook,
+    progress: Progress | None,
+    events: Sequence[Event],
+    history: History,
+    *,
+    origins: Origins | None = None,
+    should_confirm: bool = False,
+) -> Step:
+    """Replay a user's history together with new events.
+
+    `origins` asks for retraction: levels that neither today's rules nor the rules that
+    unlocked them find earned are revoked. Without it nothing is ever taken away.
+
+    A user whose row counts tests that the history does not hold cannot be replayed: the
+    row is kept and the events are added to it. `should_confirm` then declares what new
+    accumulators have counted since their publication to be all there is.
+    """
+    row = progress or start_progress(rulebook)
+    archive = Archive(history.completed, history.invalidated)
+    counted = {*unpack_ids(row.completed.recent), *history.completed}
+    fresh = sift_events(row, events, archive)
+    registered = register_events(row, fresh, archive)
+    held = {test.test_result_id for test in history.tests}
+    if counted - held:
+        return _extend(rulebook, row, fresh, registered, should_confirm=should_confirm)
+
+    arrived = [e for e in fresh if e.event_type == TEST_COMPLETED]
+    unheld = [e for e in arrived if e.test_result_id not in held]
+    tests = [*(t for t in history.tests if t.event_type == TEST_COMPLETED), *unheld]
+    invalid = {*unpack_ids(row.invalidated.recent), *history.invalidated}
+    invalid.update(i for is_invalidation, run in registered.leaving if is_invalidation for i in run)
+    replayed = derive(rulebook, tests, without=invalid, reported=_reported(row, arrived))
+
+    before = row.unlocked
+    earned = replayed.progress.unlocked
+    revoked = _find_revoked(before, earned, origins, rulebook, tests, invalid)
+    unlocked = dict(before)
+    for achievement_id, level in revoked:
+        unlocked[achievement_id] = min(unlocked[achievement_id], level - 1)
+    unlocks = [u for u in replayed.unlocks if u.level > unlocked.get(u.achievement_id, 0)]
+    for unlock in unlocks:
+        unlocked[unlock.achievement_id] = unlock.level
+    unlocked = {achievement_id: level for achievement_id, level in unlocked.items() if level}
+
+    row.values, row.held = replayed.progress.values, replayed.progress.held
+    row.reported = replayed.progress.reported
+    row.last_at, row.last_id = replayed.progress.last_at, replayed.progress.last_id
+    row.utc_offset_minutes = replayed.progress.utc_offset_minutes
+    row.is_partial = bool(unheld)
+    row.set_unlocked(unlocked, rulebook.count_points(unlocked))
+    # What was unlocked under older rules can complete a collection.
+    unlocks += judge_rules(rulebook, row, rulebook.rules, max(tests, key=order_of, default=None))
+
+    just_left = (
+        i for is_invalidation, run in registered.leaving if not is_invalidation for i in run
+    )
+    known = {*history.completed, *just_left}
+    learned = row.completed.learn(held, known)
+    leaving = [*registered.leaving, *([(False, learned)] if learned else [])]
+    return Step(row, len(fresh), unlocks, revoked, leaving)
+
+
+def _extend(
+    rulebook: Rulebook,
+    row: Progress,
+    fresh: Sequence[Event],
+    registered: Registered,
+    *,
+    should_confirm: bool,
+) -> Step:
+    row.is_partial = True
+    unlocks = apply_events(rulebook, row, registered.countable)
+    if should_confirm:
+        grow_values(rulebook, row)
+        row.held = rulebook.size
+        unlocks += judge_rules(rulebook, row, rulebook.rules, None)
+    return Step(row, len(fresh), unlocks, [], registered.leaving)
+
+
+def _reported(row: Progress, arrived: Sequence[Event]) -> int:
+    return max([row.reported, *(e.metrics.test_count or 0 for e in arrived)])
+
+
+def _find_revoked(
+    before: Mapping[int, int],
+    earned: Mapping[int, int],
+    origins: Origins | None,
+    rulebook: Rulebook,
+    tests: Sequence[Event],
+    invalid: set[int],
+) -> list[tuple[int, int]]:
+    """Levels held that no rule finds earned: neither today's, nor the one that unlocked them."""
+    if origins is None:
+        return []
+    earned_then: dict[int, Mapping[int, int]] = {rulebook.version: earned}
+    revoked = []
+    for achievement_id, held in before.items():
+        for level in range(earned.get(achievement_id, 0) + 1, held + 1):
+            origin = origins.get((achievement_id, level))
+            if origin is None:
+                continue
+            if origin.version not in earned_then:
+                replayed = derive(origin, tests, without=invalid)
+                earned_then[origin.version] = replayed.progress.unlocked
+            if earned_then[origin.version].get(achievement_id, 0) < level:
+                revoked.append((achievement_id, level))
+    return revoked

@@ -1,0 +1,135 @@
+"""How definitions look (services floor): texts, masks and plain sentences, kept per rulebook.
+
+A hidden achievement shows nothing that it hides, its slug included: until a user holds it,
+its public name is an opaque one that cannot be turned back without the secret key.
+"""
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+from django.conf import settings
+from django.templatetags.static import static
+
+from achievements.criteria import Node, set_target
+from achievements.explanation import describe
+from achievements.models import Achievement, Status
+from achievements.rarity import get_rarity
+from achievements.rulebook import Rulebook
+from achievements.rulebooks import define, get_rulebook
+
+MASKED_NAME: Final = "???"
+MASKED_DESCRIPTION: Final = "Hidden until you unlock it."
+SECRET_ICON: Final = "secret"
+
+
+@dataclass(frozen=True, slots=True)
+class Display:
+    """One definition as it is shown; `nodes[n]` is level n + 1 with its target filled in."""
+
+    achievement: Achievement
+    node: Node
+    nodes: tuple[Node, ...]
+
+    @property
+    def is_live(self) -> bool:
+        return self.achievement.status == Status.LIVE
+
+    @property
+    def top_level(self) -> int:
+        return len(self.nodes)
+
+    def hides(self, part: str, *, held: int) -> bool:
+        return not held and part in self.achievement.hidden
+
+    def slug_for(self, *, held: int) -> str:
+        slug = self.achievement.slug
+        return make_opaque_slug(slug) if self.hides("title", held=held) else slug
+
+    def show(self, *, held: int) -> dict[str, Any]:
+        """Return slug, name, description, category and icon for someone who holds level `held`."""
+        achievement = self.achievement
+        description = achievement.unlocked_description if held else achievement.locked_description
+        is_nameless = self.hides("title", held=held)
+        is_undescribed = self.hides("description", held=held)
+        icon = SECRET_ICON if self.hides("icon", held=held) else achievement.icon
+        return {
+            "slug": self.slug_for(held=held),
+            "name": MASKED_NAME if is_nameless else achievement.name,
+            "description": MASKED_DESCRIPTION if is_undescribed else description,
+            "category": achievement.category,
+            "icon": static(f"achievements/icons/{icon}.svg"),
+        }
+
+    def sum_points(self, held: int) -> int:
+        return sum(level["points"] for level in self.achievement.levels[:held])
+
+
+class Catalogue:
+    """Every published definition, in order, and the ways to find one."""
+
+    def __init__(self, rulebook: Rulebook, displays: list[Display]) -> None:
+        self.rulebook = rulebook
+        self.displays = displays
+        self.by_id = {display.achievement.pk: display for display in displays}
+        self.by_slug = {display.achievement.slug: display for display in displays}
+        self.by_opaque_slug = {make_opaque_slug(slug): d for slug, d in self.by_slug.items()}
+        self.names = {slug: display.achievement.name for slug, display in self.by_slug.items()}
+
+    def find(self, slug: str) -> Display | None:
+        """Find a definition by its slug or by its opaque one."""
+        return self.by_slug.get(slug) or self.by_opaque_slug.get(slug)
+
+    def find_shown(self, slug: str) -> Display | None:
+        """Find what the public may see under this very name: a masked one by its mask alone."""
+        display = self.find(slug)
+        return display if display and display.slug_for(held=0) == slug else None
+
+    def count_live(self) -> int:
+        return sum(display.is_live for display in self.displays)
+
+    def describe(self, display: Display) -> dict[str, Any]:
+        """Return the public entry of one definition, masked for someone who does not hold it."""
+        achievement = display.achievement
+        shows_rule = not display.hides("description", held=0)
+        levels = [
+            {
+                "level": number,
+                "target": level["target"] if not display.hides("count", held=0) else None,
+                "points": level["points"],
+                "sentence": describe(node, self.names) if shows_rule else MASKED_DESCRIPTION,
+                "rarity": get_rarity(achievement.pk, number),
+            }
+            for number, (level, node) in enumerate(
+                zip(achievement.levels, display.nodes, strict=True), start=1
+            )
+        ]
+        return {
+            **display.show(held=0),
+            "hidden": bool(achievement.hidden),
+            "status": achievement.status,
+            "levels": levels,
+            "rarity": levels[0]["rarity"],
+        }
+
+
+def get_catalogue() -> Catalogue:
+    """Return the definitions of the rulebook in force."""
+    return _read_catalogue(get_rulebook())
+
+
+@lru_cache(maxsize=2)
+def _read_catalogue(rulebook: Rulebook) -> Catalogue:
+    displays = []
+    for achievement in Achievement.objects.filter(pk__in=rulebook.definitions):
+        node = define(achievement).parse()
+        nodes = tuple(set_target(node, level.get("target")) for level in achievement.levels)
+        displays.append(Display(achievement, node, nodes))
+    return Catalogue(rulebook, displays)
+
+
+def make_opaque_slug(slug: str) -> str:
+    digest = hmac.new(settings.SECRET_KEY.encode(), slug.encode(), hashlib.sha256).hexdigest()
+    return f"hidden-{digest[:12]}"

@@ -1,0 +1,173 @@
+"""The engine (services floor): a batch of events becomes progress, unlocks and notifications.
+
+One transaction a batch: the users' rows are locked in order and read at once, the pure
+step is taken for each user, and everything is written by a handful of multi-row
+statements. Delivering an event again changes nothing. Effects that others see come after
+the commit (effects.py) and can be repeated.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from achievements import metrics, tables
+from achievements.advance import History, Origins, Step, advance, revise
+from achievements.effects import BatchResult, run_effects
+from achievements.errors import StaleRulebook
+from achievements.events import TEST_INVALIDATED, Event
+from achievements.history import get_history
+from achievements.progress import Archive, Progress, asks_archive, decode_progress
+from achievements.rulebook import Rulebook
+from achievements.rulebooks import get_past_rulebook, get_rulebook, refresh_rulebook
+from achievements.seen import unpack_ids
+from achievements.store import store_steps
+from achievements.transactions import run_transaction
+
+Result = TypeVar("Result")
+EventsByUser = Mapping[int, Sequence[Event]]
+
+
+def process_events(events: Sequence[Event]) -> BatchResult:
+    """Apply a batch in a transaction of its own and run the effects.
+
+    Exactly one effect per (user_id, event_type, test_result_id), however often and in
+    whatever order events come. Raises django.db errors when the database is away or a
+    deadlock outlasts the retries; then nothing was applied.
+    """
+    result = run_batch(lambda rulebook: apply_batch(rulebook, events))
+    run_effects(result)
+    return result
+
+
+def run_batch(work: Callable[[Rulebook], Result]) -> Result:
+    """Run `work` in one retried transaction with one immutable rulebook."""
+    with metrics.BATCH_SECONDS.time():
+        rulebook = get_rulebook()
+        try:
+            return run_transaction(lambda: work(rulebook))
+        except StaleRulebook:
+            # Another worker has applied a newer publication: two seconds are too long to wait.
+            newest = refresh_rulebook()
+            return run_transaction(lambda: work(newest))
+
+
+def apply_batch(rulebook: Rulebook, events: Iterable[Event]) -> BatchResult:
+    """Apply events inside the caller's transaction; the caller runs the effects afterwards."""
+    by_user: dict[int, list[Event]] = defaultdict(list)
+    for event in events:
+        by_user[event.user_id].append(event)
+    if not by_user:
+        return BatchResult()
+    stored = lock_users(sorted(by_user))
+    rows = read_rows(rulebook, stored)
+    archives = _read_archives(rows, by_user)
+    steps: dict[int, Step] = {}
+    rest: dict[int, Sequence[Event]] = {}
+    for user_id, own in by_user.items():
+        row = rows[user_id]
+        archive = archives.get(user_id, Archive())
+        step = None if row is None else advance(rulebook, row, own, archive)
+        if step is None:
+            rest[user_id] = own
+        else:
+            steps[user_id] = step
+    if rest:
+        steps.update(revise_users(rulebook, rows, rest))
+    total = sum(map(len, by_user.values()))
+    return store_steps(rulebook, steps, stored, event_count=total)
+
+
+def lock_users(user_ids: Collection[int]) -> dict[int, tables.StoredProgress]:
+    """Lock the users' rows, creating those that are missing; a new one has an empty state."""
+    stored = tables.lock_progress(sorted(user_ids))
+    missing = [user_id for user_id in user_ids if user_id not in stored]
+    if missing:
+        stored.update(tables.create_progress(missing))
+    return stored
+
+
+def read_rows(
+    rulebook: Rulebook, stored: Mapping[int, tables.StoredProgress]
+) -> dict[int, Progress | None]:
+    """Unpack rows; None for a new user. Raises StaleRulebook."""
+    rows: dict[int, Progress | None] = {}
+    for user_id, (_, state) in stored.items():
+        row = decode_progress(state) if state else None
+        if row is not None and len(row.values) > rulebook.size:
+            raise StaleRulebook(f"user {user_id} holds {len(row.values)} accumulators")
+        rows[user_id] = row
+    return rows
+
+
+def revise_users(
+    rulebook: Rulebook,
+    rows: Mapping[int, Progress | None],
+    by_user: EventsByUser,
+    *,
+    should_confirm: bool = False,
+) -> dict[int, Step]:
+    """Replay the histories of users whose rows are locked: one read of tests, one of the archive.
+
+    An invalidation among a user's events asks for retraction.
+    """
+    user_ids = sorted(by_user)
+    tests = get_history().read_tests(user_ids)
+    archives = _gather_archives(tables.read_seen([u for u in user_ids if rows[u] is not None]))
+    origins = _read_origins(
+        [u for u in user_ids if any(e.event_type == TEST_INVALIDATED for e in by_user[u])]
+    )
+    steps = {}
+    for user_id in user_ids:
+        completed, invalidated = archives.get(user_id, (frozenset(), frozenset()))
+        steps[user_id] = revise(
+            rulebook,
+            rows[user_id],
+            by_user[user_id],
+            History(tests.get(user_id, []), completed, invalidated),
+            origins=origins.get(user_id),
+            should_confirm=should_confirm,
+        )
+        if user_id in origins and steps[user_id].progress.is_partial:
+            metrics.UNREPLAYABLE.inc()
+    metrics.REPLAYS.inc(len(steps))
+    return steps
+
+
+def _read_archives(
+    rows: Mapping[int, Progress | None], by_user: EventsByUser
+) -> dict[int, Archive]:
+    """Read back the older ids of the few users whose row alone cannot tell old from new."""
+    doubtful = [
+        event
+        for user_id, row in rows.items()
+        if row is not None and (row.completed.horizon or row.invalidated.horizon)
+        for event in by_user[user_id]
+        if asks_archive(row, event)
+    ]
+    if not doubtful:
+        return {}
+    ids = [event.test_result_id for event in doubtful]
+    runs = tables.read_seen(
+        sorted({event.user_id for event in doubtful}), lowest=min(ids), highest=max(ids)
+    )
+    return {user_id: Archive(*kinds) for user_id, kinds in _gather_archives(runs).items()}
+
+
+def _gather_archives(
+    runs: Iterable[tuple[int, bool, bytes]],
+) -> dict[int, tuple[frozenset[int], frozenset[int]]]:
+    ids: dict[int, tuple[set[int], set[int]]] = defaultdict(lambda: (set(), set()))
+    for user_id, is_invalidation, packed in runs:
+        ids[user_id][is_invalidation].update(unpack_ids(packed))
+    return {
+        user_id: (frozenset(done), frozenset(undone)) for user_id, (done, undone) in ids.items()
+    }
+
+
+def _read_origins(user_ids: Sequence[int]) -> dict[int, Origins]:
+    if not user_ids:
+        return {}
+    origins: dict[int, dict[tuple[int, int], Rulebook]] = {user_id: {} for user_id in user_ids}
+    for user_id, achievement_id, level, version in tables.read_origins(user_ids):
+        origins[user_id][achievement_id, level] = get_past_rulebook(version)
+    return dict(origins)

@@ -1,0 +1,13 @@
+"""The few errors that cross a module's border (pure floor)."""
+
+
+class AchievementsError(Exception):
+    """The root of what this app raises on purpose."""
+
+
+class NotDurable(AchievementsError):
+    """Events could not be made durable; the sender must send them again."""
+
+
+class StaleRulebook(AchievementsError):
+    """A row was written under a newer rulebook than the one in hand."""

@@ -1,0 +1,32 @@
+"""Every Prometheus instrument of the app, with its meaning (storage floor)."""
+
+from prometheus_client import Counter, Histogram
+
+EVENTS = Counter(
+    "achievements_events",
+    "Events that reached the engine, by what became of them: applied or duplicate.",
+    ["outcome"],
+)
+UNLOCKS = Counter("achievements_unlocks", "Levels unlocked.")
+REVOCATIONS = Counter("achievements_revocations", "Levels revoked after an invalidated test.")
+REPLAYS = Counter(
+    "achievements_replays", "Users whose history was replayed: new, late or invalidated tests."
+)
+UNREPLAYABLE = Counter(
+    "achievements_unreplayable",
+    "Invalidations of users whose history is not held here; their counts stay as they are.",
+)
+BATCH_SECONDS = Histogram(
+    "achievements_batch_seconds",
+    "Time from the start of a batch's transaction to its commit, retries included.",
+    buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
+)
+RETRIES = Counter("achievements_transaction_retries", "Transactions run again after a deadlock.")
+UNKNOWN_FIELDS = Counter("achievements_unknown_fields", "Unknown fields ignored in events.")
+SET_ASIDE = Counter("achievements_outbox_set_aside", "Outbox rows that the engine cannot apply.")
+WAKEUPS = Counter(
+    "achievements_outbox_wakeups", "Tasks sent to drain the outbox, by outcome.", ["outcome"]
+)
+EFFECT_FAILURES = Counter(
+    "achievements_effect_failures", "Effects after the commit that failed.", ["effect"]
+)

@@ -1,0 +1,117 @@
+"""The outbox (transports floor): events recorded with their cause, handed on after the commit.
+
+A row is deleted in the very transaction that applies its event, so a crash at any moment
+leaves it either pending or done. Who drains it is the setting EVENT_TRANSPORT: this
+process at once, or Celery workers woken by a task.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError, connection, transaction
+
+from achievements import metrics
+from achievements.effects import BatchResult, run_effects
+from achievements.engine import apply_batch, run_batch
+from achievements.errors import StaleRulebook
+from achievements.events import Event, decode_event, encode_event
+from achievements.models import Outbox
+from achievements.rulebook import Rulebook
+from achievements.tables import fetch_all
+
+logger = structlog.get_logger(__name__)
+
+BATCH_EVENTS: Final = 100
+
+
+class Claim(NamedTuple):
+    """Rows that this transaction holds; nobody else sees them until it ends."""
+
+    row_ids: list[int]
+    result: BatchResult
+
+
+def record_events(events: Iterable[Event]) -> None:
+    """Record events in the caller's transaction; they are handed on when it commits.
+
+    When it rolls back, nothing was recorded. A failure to hand on is logged and left to
+    the sweeper: the caller's request has succeeded.
+    """
+    rows = [Outbox(user_id=event.user_id, event=encode_event(event)) for event in events]
+    if not rows:
+        return
+    Outbox.objects.bulk_create(rows)
+    transaction.on_commit(dispatch, robust=True)
+
+
+def accept_events(events: Sequence[Event]) -> None:
+    """Make events durable and hand them on; returns only then. Raises django.db errors."""
+    with transaction.atomic():
+        record_events(events)
+
+
+def dispatch() -> None:
+    """Hand what is recorded to the transport."""
+    if settings.EVENT_TRANSPORT == "celery":
+        from achievements.tasks import wake_worker  # tasks import this module
+
+        wake_worker()
+    elif settings.EVENT_TRANSPORT == "inline":
+        drain_outbox()
+
+
+def drain_outbox(*, max_batches: int = 1_000) -> bool:
+    """Process pending rows, a batch at a time. Returns whether some may be left."""
+    for _ in range(max_batches):
+        if process_pending() < BATCH_EVENTS:
+            return False
+    return True
+
+
+def process_pending(limit: int = BATCH_EVENTS) -> int:
+    """Apply up to `limit` of the oldest pending events; returns how many rows were settled.
+
+    An event that the engine cannot apply is found by halving the batch, and set aside
+    with its error. Raises django.db errors, with nothing applied.
+    """
+    size = limit
+    while True:
+        claimed: list[int] = []
+        try:
+            claim = run_batch(lambda rulebook: _claim_and_apply(rulebook, size, claimed))
+        except (DatabaseError, StaleRulebook):
+            raise  # not the events' fault: all of them stay pending
+        except Exception as error:
+            if size > 1:
+                size //= 2
+                continue
+            logger.exception("outbox_row_set_aside", row_id=claimed[-1])
+            _set_aside(claimed[-1], error)
+            return limit  # there may be more
+        run_effects(claim.result)
+        # A full answer for a halved batch: the rest is still there.
+        return limit if size < limit and len(claim.row_ids) == size else len(claim.row_ids)
+
+
+def _claim_and_apply(rulebook: Rulebook, limit: int, claimed: list[int]) -> Claim:
+    skip = " FOR UPDATE SKIP LOCKED" if connection.vendor == "mysql" else ""
+    rows = fetch_all(
+        f"SELECT id, event FROM outbox WHERE failed_at IS NULL ORDER BY id LIMIT %s{skip}", [limit]
+    )
+    claimed[:] = [row_id for row_id, _ in rows]
+    if not rows:
+        return Claim([], BatchResult())
+    now = datetime.now(UTC)
+    result = apply_batch(rulebook, [decode_event(bytes(event), now=now) for _, event in rows])
+    Outbox.objects.filter(pk__in=claimed).delete()
+    return Claim(list(claimed), result)
+
+
+def _set_aside(row_id: int, error: Exception) -> None:
+    metrics.SET_ASIDE.inc()
+    Outbox.objects.filter(pk=row_id).update(
+        failed_at=datetime.now(UTC), error=f"{type(error).__name__}: {error}"[:500]
+    )

@@ -1,0 +1,231 @@
+"""The engine's statements (storage floor): multi-row SQL for the tables of users.
+
+Raw SQL, because a batch of 500 through model instances costs more than the database does.
+Every statement names user_id, so each one touches only the partitions of its users.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from django.db import connection
+
+TALLY_SLOTS: Final = 64
+USERS_TALLY: Final = (0, 0)  # the pseudo achievement and level that count users
+
+
+class StoredProgress(NamedTuple):
+    revision: int
+    state: bytes
+
+
+class UnlockRow(NamedTuple):
+    user_id: int
+    achievement_id: int
+    level: int
+    unlocked_at: datetime
+    test_result_id: int | None
+    rulebook_version: int
+
+
+class RevocationRow(NamedTuple):
+    revoked_at: datetime
+    revoked_reason: str
+    user_id: int
+    achievement_id: int
+    level: int
+
+
+class NotificationRow(NamedTuple):
+    user_id: int
+    sequence: int
+    achievement_id: int
+    level: int
+    created_at: datetime
+
+
+class SeenRow(NamedTuple):
+    user_id: int
+    is_invalidation: bool
+    first_id: int
+    last_id: int
+    ids: bytes
+
+
+def is_mysql() -> bool:
+    return connection.vendor == "mysql"
+
+
+def for_update() -> str:
+    # SQLite knows no row locks: its transactions start as the only writer (BEGIN IMMEDIATE).
+    return " FOR UPDATE" if is_mysql() else ""
+
+
+def lock_progress(user_ids: Sequence[int]) -> dict[int, StoredProgress]:
+    """Lock and return the rows of these users, in order; users without a row are left out."""
+    rows: dict[int, StoredProgress] = {}
+    for part in _split(sorted(user_ids)):
+        for user_id, revision, state in fetch_all(
+            f"SELECT user_id, revision, state FROM user_progress"
+            f" WHERE user_id IN ({_marks(part)}) ORDER BY user_id{for_update()}",
+            part,
+        ):
+            rows[user_id] = StoredProgress(revision, bytes(state))
+    return rows
+
+
+def create_progress(user_ids: Sequence[int]) -> dict[int, StoredProgress]:
+    """Create empty rows for these users and return all of them locked.
+
+    Another worker may create one at the same time: whoever comes second waits for the
+    first to commit and then reads what it wrote. An empty state means a new user.
+    """
+    _insert(
+        "user_progress (user_id, revision, state)",
+        [(user_id, 0, b"") for user_id in sorted(user_ids)],
+        # Takes the exclusive lock at once; INSERT IGNORE would take a shared one and deadlock.
+        mysql_conflict="ON DUPLICATE KEY UPDATE revision = revision",
+        other_conflict="ON CONFLICT DO NOTHING",
+    )
+    return lock_progress(user_ids)
+
+
+def store_progress(rows: Sequence[tuple[int, int, bytes]]) -> None:
+    """Write (user_id, revision, state) of rows that are locked."""
+    _insert(
+        "user_progress (user_id, revision, state)",
+        rows,
+        mysql_conflict="ON DUPLICATE KEY UPDATE revision = VALUES(revision), state = VALUES(state)",
+        other_conflict=(
+            "ON CONFLICT (user_id) DO UPDATE SET revision = excluded.revision,"
+            " state = excluded.state"
+        ),
+    )
+
+
+def insert_unlocks(rows: Sequence[UnlockRow]) -> None:
+    """Insert unlocks; one that was revoked is earned again, one that stands is left as it is."""
+    renewed = ("unlocked_at", "test_result_id", "rulebook_version")
+    # MySQL assigns from left to right: revoked_at decides for the others, so it goes last.
+    by_mysql = ", ".join(f"{c} = IF(revoked_at IS NULL, {c}, VALUES({c}))" for c in renewed)
+    by_other = ", ".join(f"{c} = excluded.{c}" for c in renewed)
+    _insert(
+        "user_achievements (user_id, achievement_id, level, unlocked_at, test_result_id,"
+        " rulebook_version)",
+        rows,
+        mysql_conflict=(
+            f"ON DUPLICATE KEY UPDATE {by_mysql}, revoked_reason = NULL, revoked_at = NULL"
+        ),
+        other_conflict=(
+            f"ON CONFLICT (user_id, achievement_id, level) DO UPDATE SET {by_other},"
+            " revoked_reason = NULL, revoked_at = NULL WHERE revoked_at IS NOT NULL"
+        ),
+    )
+
+
+def revoke_unlocks(rows: Sequence[RevocationRow]) -> None:
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "UPDATE user_achievements SET revoked_at = %s, revoked_reason = %s"
+            " WHERE user_id = %s AND achievement_id = %s AND level = %s AND revoked_at IS NULL",
+            rows,
+        )
+
+
+def read_origins(user_ids: Sequence[int]) -> list[tuple[int, int, int, int]]:
+    """Return (user_id, achievement_id, level, rulebook_version) of what these users hold."""
+    rows: list[tuple[int, int, int, int]] = []
+    for part in _split(sorted(user_ids)):
+        rows += fetch_all(
+            f"SELECT user_id, achievement_id, level, rulebook_version FROM user_achievements"
+            f" WHERE user_id IN ({_marks(part)}) AND revoked_at IS NULL",
+            part,
+        )
+    return rows
+
+
+def read_revoked(user_ids: Sequence[int]) -> list[tuple[int, int, int]]:
+    """Return (user_id, achievement_id, level) of what these users lost."""
+    rows: list[tuple[int, int, int]] = []
+    for part in _split(sorted(user_ids)):
+        rows += fetch_all(
+            f"SELECT user_id, achievement_id, level FROM user_achievements"
+            f" WHERE user_id IN ({_marks(part)}) AND revoked_at IS NOT NULL",
+            part,
+        )
+    return rows
+
+
+def insert_notifications(rows: Sequence[NotificationRow]) -> None:
+    _insert("notifications (user_id, sequence, achievement_id, level, created_at)", rows)
+
+
+def insert_seen(rows: Sequence[SeenRow]) -> None:
+    _insert("user_seen_tests (user_id, is_invalidation, first_id, last_id, ids)", rows)
+
+
+def read_seen(
+    user_ids: Sequence[int], *, lowest: int = 0, highest: int = 2**63 - 1
+) -> list[tuple[int, bool, bytes]]:
+    """Return (user_id, is_invalidation, packed ids) of the archived runs that touch the range."""
+    rows: list[tuple[int, bool, bytes]] = []
+    for part in _split(sorted(user_ids)):
+        rows += fetch_all(
+            f"SELECT user_id, is_invalidation, ids FROM user_seen_tests"
+            f" WHERE user_id IN ({_marks(part)}) AND first_id <= %s AND last_id >= %s",
+            [*part, highest, lowest],
+        )
+    return [(user_id, bool(kind), bytes(ids)) for user_id, kind, ids in rows]
+
+
+def add_tallies(changes: dict[tuple[int, int], int], *, slot: int) -> None:
+    """Add to the holders of (achievement_id, level), in order, in this worker's slot."""
+    _insert(
+        "tallies (achievement_id, level, slot, holders)",
+        [(*key, slot, change) for key, change in sorted(changes.items()) if change],
+        mysql_conflict="ON DUPLICATE KEY UPDATE holders = holders + VALUES(holders)",
+        other_conflict=(
+            "ON CONFLICT (achievement_id, level, slot)"
+            " DO UPDATE SET holders = holders + excluded.holders"
+        ),
+    )
+
+
+def fetch_all(sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return list(cursor.fetchall())
+
+
+def _insert(
+    target: str,
+    rows: Sequence[Sequence[Any]],
+    *,
+    mysql_conflict: str = "",
+    other_conflict: str = "",
+) -> None:
+    if not rows:
+        return
+    adapt = _adapter()
+    conflict = mysql_conflict if is_mysql() else other_conflict
+    marks = _marks(rows[0])
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            f"INSERT INTO {target} VALUES ({marks}) {conflict}",
+            [tuple(map(adapt, row)) for row in rows],
+        )
+
+
+def _adapter() -> Callable[[Any], Any]:
+    """Datetimes go to the driver as the backend stores them: naive UTC."""
+    adapt = connection.ops.adapt_datetimefield_value
+    return lambda value: adapt(value) if isinstance(value, datetime) else value
+
+
+def _marks(values: Iterable[Any]) -> str:
+    return ", ".join("%s" for _ in values)
+
+
+def _split(values: list[int], size: int = 500) -> list[list[int]]:
+    # SQLite allows a limited number of parameters; MySQL plans long IN lists worse.
+    return [values[start : start + size] for start in range(0, len(values), size)]

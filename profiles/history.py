@@ -1,0 +1,72 @@
+"""Past tests for the engine (services floor): the test_results table as a history source."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from achievements.events import TEST_COMPLETED, TEST_INVALIDATED, Event, Metrics
+from profiles.models import TestResult
+
+_COLUMNS = (
+    "user_id", "id", "wpm", "raw_wpm", "accuracy", "consistency", "duration_seconds",
+    "characters", "length", "mode", "language", "completed_at", "utc_offset_minutes",
+)  # fmt: skip
+
+
+def make_event(row: Sequence[Any], *, event_type: str = TEST_COMPLETED) -> Event:
+    """Return the event of a test, from its columns in the order of _COLUMNS."""
+    user_id, test_id, wpm, raw, accuracy, consistency, seconds = row[:7]
+    characters, length, mode, language, at, offset = row[7:]
+    return Event(
+        user_id=user_id,
+        test_result_id=test_id,
+        event_type=event_type,  # type: ignore[arg-type]
+        metrics=Metrics(
+            wpm=wpm,
+            raw_wpm=raw,
+            accuracy=accuracy,
+            consistency=consistency,
+            duration_seconds=seconds,
+            characters=characters,
+            length=length,
+            mode=mode,
+            language=language,
+        ),
+        occurred_at=at,
+        utc_offset_minutes=offset,
+    )
+
+
+def event_of(result: TestResult, *, event_type: str = TEST_COMPLETED) -> Event:
+    return make_event([getattr(result, name) for name in _COLUMNS], event_type=event_type)
+
+
+class TestResultHistory:
+    """Reads test_results, one query a slice of users, clustered by user."""
+
+    __test__ = False  # pytest: this is not a test
+
+    def read_tests(self, user_ids: Sequence[int]) -> dict[int, list[Event]]:
+        rows: Iterable[tuple[Any, ...]] = (
+            TestResult.objects.filter(user_id__in=user_ids)
+            .values_list(*_COLUMNS, "invalidated_at")
+            .iterator(chunk_size=5_000)
+        )
+        tests: dict[int, list[Event]] = {}
+        for *columns, invalidated_at in rows:
+            tests.setdefault(columns[0], []).append(
+                make_event(columns, event_type=_type_of(invalidated_at))
+            )
+        return tests
+
+    def list_users(self, *, after: int, limit: int) -> list[int]:
+        return list(
+            TestResult.objects.filter(user_id__gt=after)
+            .order_by("user_id")
+            .values_list("user_id", flat=True)
+            .distinct()[:limit]
+        )
+
+
+def _type_of(invalidated_at: datetime | None) -> str:
+    return TEST_COMPLETED if invalidated_at is None else TEST_INVALIDATED
