@@ -16,6 +16,7 @@ from achievements.progress import (
     Registered,
     Unlock,
     apply_events,
+    believe_reports,
     derive,
     grow_values,
     judge_rules,
@@ -60,6 +61,8 @@ def advance(
         return None
     registered = register_events(progress, fresh, archive)
     unlocks = apply_events(rulebook, progress, registered.countable)
+    if registered.uncounted:
+        unlocks += believe_reports(rulebook, progress, registered.uncounted)
     return Step(progress, len(fresh), unlocks, [], registered.leaving)
 
 
@@ -98,8 +101,9 @@ def revise(
     replayed = derive(rulebook, tests, without=invalid, reported=_reported(row, arrived))
 
     before = row.unlocked
-    earned = replayed.progress.unlocked
-    revoked = _find_revoked(before, earned, origins, rulebook, tests, invalid)
+    revoked = []
+    if origins is not None:
+        revoked = _find_revoked(rulebook, before, replayed.progress, origins, tests, invalid)
     unlocked = dict(before)
     for achievement_id, level in revoked:
         unlocked[achievement_id] = min(unlocked[achievement_id], level - 1)
@@ -115,7 +119,8 @@ def revise(
     row.is_partial = bool(unheld)
     row.set_unlocked(unlocked, rulebook.count_points(unlocked))
     # What was unlocked under older rules can complete a collection.
-    unlocks += judge_rules(rulebook, row, rulebook.rules, max(tests, key=order_of, default=None))
+    newest = max((t for t in tests if t.test_result_id not in invalid), key=order_of, default=None)
+    unlocks += judge_rules(rulebook, row, rulebook.rules, newest)
 
     just_left = (
         i for is_invalidation, run in registered.leaving if not is_invalidation for i in run
@@ -136,6 +141,7 @@ def _extend(
 ) -> Step:
     row.is_partial = True
     unlocks = apply_events(rulebook, row, registered.countable)
+    unlocks += believe_reports(rulebook, row, registered.uncounted)
     if should_confirm:
         grow_values(rulebook, row)
         row.held = rulebook.size
@@ -148,26 +154,52 @@ def _reported(row: Progress, arrived: Sequence[Event]) -> int:
 
 
 def _find_revoked(
-    before: Mapping[int, int],
-    earned: Mapping[int, int],
-    origins: Origins | None,
     rulebook: Rulebook,
+    before: Mapping[int, int],
+    replay: Progress,
+    origins: Origins,
     tests: Sequence[Event],
     invalid: set[int],
 ) -> list[tuple[int, int]]:
-    """Levels held that no rule finds earned: neither today's, nor the one that unlocked them."""
-    if origins is None:
-        return []
-    earned_then: dict[int, Mapping[int, int]] = {rulebook.version: earned}
-    revoked = []
-    for achievement_id, held in before.items():
-        for level in range(earned.get(achievement_id, 0) + 1, held + 1):
-            origin = origins.get((achievement_id, level))
-            if origin is None:
+    """Levels held that no rule finds earned: neither today's, nor the one that unlocked them.
+
+    A level that stands holds up those below it, and the collections that ask for it.
+    """
+    earned = replay.unlocked
+    replays = {rulebook.version: replay}
+    stands = {
+        achievement_id: max(
+            min(held, earned.get(achievement_id, 0)),
+            *(0, *(n for n in range(1, held + 1) if (achievement_id, n) not in origins)),
+        )
+        for achievement_id, held in before.items()
+    }
+    has_risen = True
+    while has_risen:
+        has_risen = False
+        for (achievement_id, level), origin in origins.items():
+            if not stands.get(achievement_id, level) < level <= before[achievement_id]:
                 continue
-            if origin.version not in earned_then:
-                replayed = derive(origin, tests, without=invalid)
-                earned_then[origin.version] = replayed.progress.unlocked
-            if earned_then[origin.version].get(achievement_id, 0) < level:
-                revoked.append((achievement_id, level))
-    return revoked
+            for book in (rulebook, origin):
+                if book.version not in replays:
+                    past = derive(book, tests, without=invalid, reported=replay.reported)
+                    replays[book.version] = past.progress
+                if _earn(book, replays[book.version], stands).get(achievement_id, 0) >= level:
+                    stands[achievement_id] = level
+                    has_risen = True
+                    break
+    return [
+        (achievement_id, level)
+        for achievement_id, held in before.items()
+        for level in range(stands[achievement_id] + 1, held + 1)
+    ]
+
+
+def _earn(rulebook: Rulebook, replay: Progress, stands: Mapping[int, int]) -> Mapping[int, int]:
+    """Return what a replay earns where `stands` is held as well."""
+    unlocked = replay.unlocked
+    for achievement_id, level in stands.items():
+        unlocked[achievement_id] = max(level, unlocked.get(achievement_id, 0))
+    replay.set_unlocked(unlocked, replay.points)
+    judge_rules(rulebook, replay, rulebook.rules, None)
+    return replay.unlocked

@@ -172,7 +172,8 @@ def find_target_problem(measure: Measure, target: Any) -> tuple[str, str] | None
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # A whole number is finite, but may be too large for math.isfinite.
+    return type(value) is int or (isinstance(value, float) and math.isfinite(value))
 
 
 def _condition_order(condition: Condition) -> tuple[str, str, str]:
@@ -183,7 +184,13 @@ def _text_of(operand: float | tuple[str, ...]) -> str:
     if isinstance(operand, tuple):
         # repr quotes each text, so that no text can look like two.
         return ",".join(map(repr, operand))
-    return f"{operand:.15g}"
+    # repr of a float is exact, so that no two numbers look the same.
+    return repr(float(operand)).removesuffix(".0")
+
+
+def _escape(name: object) -> str:
+    """Write a field's name for a JSON pointer (RFC 6901, section 3)."""
+    return str(name).replace("~", "~0").replace("/", "~1")
 
 
 class _Parser:
@@ -255,10 +262,12 @@ class _Parser:
         else:
             allowed = [m.name for m in METRICS.values() if not m.is_text]
         if metric not in allowed:
+            # Only a text is repeated: anything else may be huge or too deep to be written.
+            found = repr(metric) if isinstance(metric, str) else type(metric).__name__
             self.report(
                 pointer,
                 "unknown_metric",
-                f"{kind} takes one of {', '.join(allowed)}; got {metric!r}.",
+                f"{kind} takes one of {', '.join(allowed)}; got {found}.",
             )
 
     def parse_where(self, tree: Any, pointer: str) -> tuple[Condition, ...]:
@@ -267,7 +276,7 @@ class _Parser:
             return ()
         conditions: set[Condition] = set()
         for name, operators in tree.items():
-            below = f"{pointer}/{name}"
+            below = f"{pointer}/{_escape(name)}"
             if name not in METRICS:
                 self.report(
                     below, "unknown_metric", f"Unknown metric; known are {', '.join(METRICS)}."
@@ -276,7 +285,8 @@ class _Parser:
                 self.report(below, "type", "A condition must be an object such as {gte: 100}.")
             else:
                 for operator, operand in operators.items():
-                    condition = self.parse_condition(name, operator, operand, f"{below}/{operator}")
+                    place = f"{below}/{_escape(operator)}"
+                    condition = self.parse_condition(name, operator, operand, place)
                     if condition:
                         conditions.add(condition)
         if len(conditions) > MAX_CONDITIONS:
@@ -296,7 +306,7 @@ class _Parser:
             if not _is_number(operand) or abs(operand) > MAX_TARGET:
                 self.report(pointer, "type", f"{operator} takes a number up to {MAX_TARGET}.")
                 return None
-            return Condition(metric, operator, operand)
+            return Condition(metric, operator, operand or 0)  # -0.0 is 0
         texts = operand if operator == "in" else [operand]
         if (
             not isinstance(texts, list | tuple)
@@ -342,4 +352,5 @@ class _Parser:
         for name in tree:
             if name not in known:
                 allowed = ", ".join(sorted(known))
-                self.report(f"{pointer}/{name}", "unknown_field", f"Known here: {allowed}.")
+                place = f"{pointer}/{_escape(name)}"
+                self.report(place, "unknown_field", f"Known here: {allowed}.")

@@ -22,7 +22,7 @@ from achievements.rulebooks import define, get_rulebook
 
 MASKED_NAME: Final = "???"
 MASKED_DESCRIPTION: Final = "Hidden until you unlock it."
-SECRET_ICON: Final = "secret"
+MASKED_ICON: Final = "secret"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Display:
         description = achievement.unlocked_description if held else achievement.locked_description
         is_nameless = self.hides("title", held=held)
         is_undescribed = self.hides("description", held=held)
-        icon = SECRET_ICON if self.hides("icon", held=held) else achievement.icon
+        icon = MASKED_ICON if self.hides("icon", held=held) else achievement.icon
         return {
             "slug": self.slug_for(held=held),
             "name": MASKED_NAME if is_nameless else achievement.name,

@@ -141,7 +141,7 @@ class DecodedBatch:
 _strict = msgspec.json.Decoder(_StrictEvent)
 _lenient = msgspec.json.Decoder(Event)
 _batch = msgspec.json.Decoder(_Batch)
-_any = msgspec.json.Decoder()
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])  # what is ignored is not even read
 encode_event: Callable[[Event], bytes] = msgspec.json.Encoder().encode
 
 _PATH = re.compile(r" - at `(?:key in )?\$(?P<path>[^`]*)`$")
@@ -161,7 +161,7 @@ def decode_event_counting(body: bytes | str, *, now: datetime) -> tuple[Event, i
     unknown = 0
     try:
         event: Event = _strict.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         # Rare: either a field we do not know, which is ignored and counted, or a bad event.
         with refuse_unreadable():
             event = _lenient.decode(body)
@@ -177,7 +177,7 @@ def refuse_unreadable() -> Iterator[None]:
         yield
     except msgspec.ValidationError as error:
         raise EventError(problem_of(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise EventError(Problem("", "invalid_json", f"Not valid JSON: {error}.")) from None
     except RecursionError:
         raise EventError(Problem("", "too_deep", "JSON is nested too deeply.")) from None
@@ -254,9 +254,9 @@ def _pointer_parts(path: str) -> Iterator[str]:
 
 
 def _count_unknown_fields(body: bytes | str) -> int:
-    tree = _any.decode(body)
-    unknown = sum(name not in _EVENT_FIELDS for name in tree)
-    return unknown + sum(name not in _METRIC_FIELDS for name in tree.get("metrics") or ())
+    fields = _fields.decode(body)
+    metrics = _fields.decode(fields["metrics"]) if "metrics" in fields else {}
+    return len(fields.keys() - _EVENT_FIELDS) + len(metrics.keys() - _METRIC_FIELDS)
 
 
 _EVENT_FIELDS = {field.encode_name for field in msgspec.structs.fields(Event)}

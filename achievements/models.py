@@ -193,6 +193,20 @@ class Outbox(models.Model):
         return f"outbox {self.id} for user {self.user_id}"
 
 
+class Job(models.Model):
+    """How far a long job has come, moved in the transaction of each slice: it resumes there."""
+
+    name = models.CharField(max_length=80, primary_key=True)
+    cursor = models.BigIntegerField(default=0)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        db_table = "jobs"
+
+    def __str__(self) -> str:
+        return f"{self.name} at {self.cursor}"
+
+
 class ServiceKey(AbstractAPIKey):
     """The key of a service that talks to us, with the scopes it may use."""
 

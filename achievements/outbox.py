@@ -7,11 +7,12 @@ process at once, or Celery workers woken by a task.
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from functools import partial
+from typing import Final
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, transaction
 
 from achievements import metrics
 from achievements.effects import BatchResult, run_effects
@@ -20,18 +21,12 @@ from achievements.errors import StaleRulebook
 from achievements.events import Event, decode_event, encode_event
 from achievements.models import Outbox
 from achievements.rulebook import Rulebook
-from achievements.tables import fetch_all
+from achievements.tables import fetch_all, is_mysql
+from achievements.wakeup import wake_worker
 
 logger = structlog.get_logger(__name__)
 
 BATCH_EVENTS: Final = 100
-
-
-class Claim(NamedTuple):
-    """Rows that this transaction holds; nobody else sees them until it ends."""
-
-    row_ids: list[int]
-    result: BatchResult
 
 
 def record_events(events: Iterable[Event]) -> None:
@@ -56,8 +51,6 @@ def accept_events(events: Sequence[Event]) -> None:
 def dispatch() -> None:
     """Hand what is recorded to the transport."""
     if settings.EVENT_TRANSPORT == "celery":
-        from achievements.tasks import wake_worker  # tasks import this module
-
         wake_worker()
     elif settings.EVENT_TRANSPORT == "inline":
         drain_outbox()
@@ -65,10 +58,7 @@ def dispatch() -> None:
 
 def drain_outbox(*, max_batches: int = 1_000) -> bool:
     """Process pending rows, a batch at a time. Returns whether some may be left."""
-    for _ in range(max_batches):
-        if process_pending() < BATCH_EVENTS:
-            return False
-    return True
+    return all(process_pending() >= BATCH_EVENTS for _ in range(max_batches))
 
 
 def process_pending(limit: int = BATCH_EVENTS) -> int:
@@ -81,33 +71,35 @@ def process_pending(limit: int = BATCH_EVENTS) -> int:
     while True:
         claimed: list[int] = []
         try:
-            claim = run_batch(lambda rulebook: _claim_and_apply(rulebook, size, claimed))
+            result = run_batch(partial(_claim_and_apply, limit=size, claimed=claimed))
         except (DatabaseError, StaleRulebook):
             raise  # not the events' fault: all of them stay pending
         except Exception as error:
             if size > 1:
                 size //= 2
                 continue
-            logger.exception("outbox_row_set_aside", row_id=claimed[-1])
-            _set_aside(claimed[-1], error)
+            logger.exception("outbox_row_set_aside", row_id=claimed[0])
+            _set_aside(claimed[0], error)
             return limit  # there may be more
-        run_effects(claim.result)
-        # A full answer for a halved batch: the rest is still there.
-        return limit if size < limit and len(claim.row_ids) == size else len(claim.row_ids)
+        run_effects(result)
+        # A full answer to a halved batch: the rest is still there.
+        return limit if len(claimed) == size else len(claimed)
 
 
-def _claim_and_apply(rulebook: Rulebook, limit: int, claimed: list[int]) -> Claim:
-    skip = " FOR UPDATE SKIP LOCKED" if connection.vendor == "mysql" else ""
+def _claim_and_apply(rulebook: Rulebook, *, limit: int, claimed: list[int]) -> BatchResult:
+    """Lock the oldest rows that nobody else holds, apply their events, delete them."""
+    skip_locked = " FOR UPDATE SKIP LOCKED" if is_mysql() else ""
     rows = fetch_all(
-        f"SELECT id, event FROM outbox WHERE failed_at IS NULL ORDER BY id LIMIT %s{skip}", [limit]
+        f"SELECT id, event FROM outbox WHERE failed_at IS NULL ORDER BY id LIMIT %s{skip_locked}",
+        [limit],
     )
     claimed[:] = [row_id for row_id, _ in rows]
     if not rows:
-        return Claim([], BatchResult())
+        return BatchResult()
     now = datetime.now(UTC)
     result = apply_batch(rulebook, [decode_event(bytes(event), now=now) for _, event in rows])
     Outbox.objects.filter(pk__in=claimed).delete()
-    return Claim(list(claimed), result)
+    return result
 
 
 def _set_aside(row_id: int, error: Exception) -> None:

@@ -59,6 +59,7 @@ class Registered(NamedTuple):
 
     countable: list[Event]
     leaving: list[tuple[bool, list[int]]]  # (is_invalidation, ids)
+    uncounted: list[Event]  # completed tests whose invalidation came first
 
 
 class Unlock(NamedTuple):
@@ -110,7 +111,11 @@ def asks_archive(progress: Progress, event: Event) -> bool:
 def sift_events(
     progress: Progress, events: Iterable[Event], archive: Archive = NO_ARCHIVE
 ) -> list[Event]:
-    """Return the events that were not seen before, in the tests' own order; changes nothing."""
+    """Return the events that were not seen before; changes nothing.
+
+    Invalidations come first, so that they hold for the tests beside them; then the tests
+    in their own order.
+    """
     fresh: dict[tuple[str, int], Event] = {}
     for event in events:
         test_id = event.test_result_id
@@ -123,7 +128,7 @@ def sift_events(
         fresh.setdefault((event.event_type, test_id), event)
     if len(fresh) < 2:
         return list(fresh.values())
-    return sorted(fresh.values(), key=order_of)
+    return sorted(fresh.values(), key=lambda e: (e.event_type == TEST_COMPLETED, order_of(e)))
 
 
 def register_events(
@@ -132,10 +137,13 @@ def register_events(
     """Remember fresh events. A test whose invalidation came first is remembered, not counted."""
     completed, invalidated = progress.completed, progress.invalidated
     countable: list[Event] = []
+    uncounted: list[Event] = []
     leaving: list[tuple[bool, list[int]]] = []
+    undone: set[int] = set()  # by these very events; they may have left the row already
     for event in fresh:
         test_id = event.test_result_id
         if event.event_type != TEST_COMPLETED:
+            undone.add(test_id)
             evicted = invalidated.add(test_id)
             if evicted:
                 leaving.append((True, evicted))
@@ -144,10 +152,12 @@ def register_events(
         if evicted:
             leaving.append((False, evicted))
         if test_id > invalidated.top or not (
-            invalidated.holds(test_id) or test_id in archive.invalidated
+            invalidated.holds(test_id) or test_id in undone or test_id in archive.invalidated
         ):
             countable.append(event)
-    return Registered(countable, leaving)
+        else:
+            uncounted.append(event)
+    return Registered(countable, leaving, uncounted)
 
 
 def apply_events(rulebook: Rulebook, progress: Progress, events: Sequence[Event]) -> list[Unlock]:
@@ -215,6 +225,21 @@ def apply_events(rulebook: Rulebook, progress: Progress, events: Sequence[Event]
                 values[position][1] = 0
         if candidates:
             unlocks += judge_rules(rulebook, progress, candidates, event)
+    return unlocks
+
+
+def believe_reports(
+    rulebook: Rulebook, progress: Progress, uncounted: Iterable[Event]
+) -> list[Unlock]:
+    """Believe the testCount of tests that do not count themselves; return what that unlocks.
+
+    It is what the site says of the user, so it holds whichever event came first.
+    """
+    unlocks: list[Unlock] = []
+    for event in uncounted:
+        if (event.metrics.test_count or 0) > progress.reported:
+            progress.reported = event.metrics.test_count or 0
+            unlocks += judge_rules(rulebook, progress, rulebook.rules, event)
     return unlocks
 
 

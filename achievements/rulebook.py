@@ -226,7 +226,7 @@ class Rulebook:
         return lambda view: read_value(kind, view.values[position]) >= threshold
 
     def _index_dependents(self) -> dict[int, tuple[Rule, ...]]:
-        """From an achievement to the rules that ask for it. Raises CriteriaError on a cycle."""
+        """From an achievement to the rules that ask for it."""
         dependents: dict[int, list[Rule]] = defaultdict(list)
         for rule in self.rules:
             for slug in find_slugs(rule.nodes[0]):

@@ -1,4 +1,4 @@
-"""Writing what a batch decided (services floor): the one insert path of live events and rebuilds."""
+"""Writing what a batch decided (services floor): one path for live events and rebuilds."""
 
 import os
 from collections import Counter
