@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -81,9 +81,9 @@ def choose_words_test(page: Page, length: int = 10) -> list[str]:
     """Choose a words test with the mouse and return the words that it asks for."""
     page.get_by_text("words", exact=True).click()
     page.get_by_text(str(length), exact=True).click()
-    page.wait_for_function(f"document.querySelectorAll('.word').length === {length}")
+    expect(page.locator(".word")).to_have_count(length)
     page.keyboard.press("Escape")
-    page.wait_for_function("document.activeElement.id === 'typed'")
+    expect(page.locator("#typed")).to_be_focused()
     return read_words(page)
 
 

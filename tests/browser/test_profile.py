@@ -1,6 +1,7 @@
 """The gallery: what is unlocked, what is under way, and nothing of what is hidden."""
 
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ achievements:
 def _definitions(transactional_db: None, tmp_path: Path) -> None:
     catalogue = tmp_path / "definitions.yaml"
     catalogue.write_text(DEFINITIONS)
-    call_command("load_achievements", str(catalogue), verbosity=0)
+    call_command("load_achievements", str(catalogue), stdout=StringIO())
 
 
 def save_tests(number: int, *, user_id: int = TYPIST, **fields: Any) -> None:

@@ -58,10 +58,9 @@ def test_it_measures_a_typed_test_and_unlocks(page: Page, sign_in: Callable[...,
 def test_it_shows_toasts_to_a_typist_who_went_on(page: Page, sign_in: Callable[..., None]) -> None:
     sign_in()
     held: list[Any] = []
-    page.route("**/outcome", held.append)
+    page.route("**/outcome", lambda route: held.append(route))
     type_test(page, choose_words_test(page))
     expect(page.locator("#result")).to_be_visible()
-    page.wait_for_function("document.querySelector('[data-state=busy]') !== null")
     page.keyboard.press("Escape")
     expect(page.locator("#result")).to_be_hidden()
     page.unroute("**/outcome")
@@ -101,11 +100,8 @@ def test_it_runs_by_keyboard_alone(page: Page, sign_in: Callable[..., None]) -> 
     words = choose_words_test(page)
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
-    page.wait_for_function("document.activeElement.id === 'typed'")
-    page.wait_for_function(
-        "before => document.querySelector('#prompt-text').textContent.trim() !== before",
-        arg=" ".join(words),
-    )
+    expect(page.locator("#typed")).to_be_focused()
+    expect(page.locator("#prompt-text")).not_to_have_text(" ".join(words))
     type_test(page, read_words(page))
     expect(page.locator("#result")).to_be_visible()
     page.keyboard.press("Tab")
@@ -131,7 +127,7 @@ def test_it_ends_a_timed_test_by_the_clock(page: Page, sign_in: Callable[..., No
     wait_until_ready(page)
     page.get_by_text("15", exact=True).click()
     page.keyboard.press("Escape")
-    page.wait_for_function("document.activeElement.id === 'typed'")
+    expect(page.locator("#typed")).to_be_focused()
     expect(page.locator("#clock")).to_have_text("15")
     page.keyboard.type(" ".join(read_words(page)[:5]) + " ")
     page.clock.run_for(16_000)

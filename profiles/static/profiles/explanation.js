@@ -54,7 +54,7 @@ function makeLevelTable(tile) {
     const isHeld = level.level <= tile.level;
     return make("tr", { class: isHeld ? "held" : null },
       make("td", {}, isHeld ? "✓" : "", make("span", { class: "sr-only" }, isHeld ? "held" : "not held")),
-      make("td", {}, tile.levels.length > 1 ? `Level ${level.level}` : "Unlocked by"),
+      make("td", {}, level.sentence ?? `Level ${level.level}`),
       make("td", { class: "number" }, formatRarity(level.rarity ?? tile.rarity) || "–"),
       make("td", { class: "number" }, level.points == null ? "" : count(level.points, "point")));
   });
@@ -63,12 +63,15 @@ function makeLevelTable(tile) {
 }
 
 function describeExplanation(explanation) {
-  const title = explanation.unlockedAt ? "Why it is unlocked"
-    : explanation.met ? "Met" : "Why not yet";
+  // Of what is held in part, the server explains the level that is still ahead.
+  const title = explanation.met ? "Why it is unlocked"
+    : explanation.unlockedAt ? `Why not level ${explanation.level} yet` : "Why not yet";
   const evidence = explanation.evidence && describeEvidence(explanation.evidence);
+  const [only, ...others] = explanation.conditions ?? [];
+  const isRepeated = others.length === 0 && only?.sentence === explanation.sentence;
   return [
     make("h3", {}, title),
-    explanation.sentence && make("p", { class: "sentence" }, explanation.sentence),
+    explanation.sentence && !isRepeated && make("p", { class: "sentence" }, explanation.sentence),
     explanation.conditions?.length > 0 && makeConditions(explanation.conditions),
     explanation.unlockedAt && make("p", { class: "facts" }, `Unlocked ${formatDay(explanation.unlockedAt)}`, evidence && ` · ${evidence}`),
     explanation.note && make("p", { class: "note" }, explanation.note),
@@ -77,7 +80,8 @@ function describeExplanation(explanation) {
 
 function makeConditions(conditions) {
   return make("ul", { class: "conditions" }, conditions.map((condition) => {
-    const hasCount = condition.target != null && typeof condition.current === "number";
+    // "1 of 1" says nothing that the mark does not.
+    const hasCount = condition.target > 1 && typeof condition.current === "number";
     const words = hasCount ? formatProgress(condition.current, condition.target, condition.unit) : "";
     return make("li", { class: condition.met ? "met" : "unmet" },
       make("span", { class: "mark", "aria-hidden": "true" }, condition.met ? "✓" : "○"),
@@ -85,7 +89,7 @@ function makeConditions(conditions) {
         make("p", {}, condition.sentence, make("span", { class: "sr-only" }, condition.met ? " (met)" : " (not met)")),
         hasCount && makeBar(condition.current, condition.target, words),
         hasCount && make("p", { class: "amount" }, condition.met
-          ? `${formatAmount(condition.current, condition.unit)}, asked ${formatAmount(condition.target, condition.unit)}`
+          ? `${formatAmount(condition.current, condition.unit)}; ${formatAmount(condition.target, condition.unit)} needed`
           : words),
         condition.children?.length > 0 && makeConditions(condition.children)));
   }));

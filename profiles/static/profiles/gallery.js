@@ -16,7 +16,9 @@ export function composeGallery({ catalogue, held, progress }) {
   const known = new Set(catalogue.achievements.map((definition) => definition.slug));
   for (const entry of held.achievements) {
     if (known.has(entry.slug)) continue;
-    const masked = tiles.findIndex((tile) => tile.state === "hidden" && tile.category === entry.category);
+    const isPlace = (tile) => tile.state === "hidden" && tile.category === entry.category;
+    let masked = tiles.findIndex((tile) => isPlace(tile) && tile.icon === entry.icon);
+    if (masked < 0) masked = tiles.findIndex(isPlace);
     const definition = { ...entry, levels: [] };
     tiles.splice(masked < 0 ? tiles.length : masked, masked < 0 ? 0 : 1, composeTile(definition, entry, null));
   }

@@ -47,7 +47,7 @@ function makeNext(tile) {
   if (tile.state === "hidden" || !tile.next) return null;
   if (tile.held && !isUnfinished(tile)) return null;
   const { current, target, unit } = tile.next;
-  if (target == null) return null;
+  if (target == null || (target === 1 && !current)) return null;
   const words = formatProgress(current, target, unit);
   return make("div", { class: "next" },
     makeBar(current, target, `${tile.name}: ${words}`),
