@@ -89,10 +89,10 @@ class AchievementAdmin(SimpleHistoryAdmin, ModelAdmin):  # type: ignore[misc]
         ("Display", {"fields": ("hidden", "sort_order")}),
         (
             "State",
-            {"fields": ("show_status", "version", "show_holders", "created_at", "updated_at")},
+            {"fields": ("status_text", "version", "show_holders", "created_at", "updated_at")},
         ),
     )
-    readonly_fields = ("show_status", "version", "show_holders", "created_at", "updated_at")
+    readonly_fields = ("status_text", "version", "show_holders", "created_at", "updated_at")
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
@@ -232,6 +232,10 @@ class AchievementAdmin(SimpleHistoryAdmin, ModelAdmin):  # type: ignore[misc]
     @display(description="Status", label=STATUS_LABELS, ordering="status")  # type: ignore[untyped-decorator]
     def show_status(self, obj: Achievement) -> tuple[str, str]:
         return obj.status, Status(obj.status).label.partition(":")[0]
+
+    @admin.display(description="Status")
+    def status_text(self, obj: Achievement) -> str:
+        return Status(obj.status).label
 
     @admin.display(description="Levels")
     def show_levels(self, obj: Achievement) -> int:

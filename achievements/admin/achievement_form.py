@@ -71,7 +71,7 @@ class AchievementForm(forms.ModelForm):  # type: ignore[type-arg]
             names = dict.fromkeys([*filter(None, [self.instance.icon]), *list_icons()])
             icon = self.fields["icon"]
             assert isinstance(icon, forms.ChoiceField)
-            icon.choices = [(name, name) for name in sorted(names)]
+            icon.choices = [("", "Choose an icon"), *((name, name) for name in sorted(names))]
         if "category" in self.fields:
             widget = self.fields["category"].widget
             widget.suggestions = sorted(

@@ -22,7 +22,7 @@ def preview_criteria(request: HttpRequest) -> JsonResponse:
     levels: list[dict[str, Any]] = []
     text = request.POST.get("criteria", "")
     if not text.strip():
-        return _answer("", [], [{"place": "", "detail": "No criteria yet."}])
+        return _answer("The sentence appears here while you type.", [], [])
     try:
         criteria = read_criteria(text)
     except ValidationError as error:

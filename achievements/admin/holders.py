@@ -17,7 +17,7 @@ class Holders:
     percent: float | None
 
     def __str__(self) -> str:
-        if self.percent is None:
+        if not self.count or self.percent is None:
             return str(self.count)
         return f"{self.count:,} ({show_percent(self.percent)})"
 

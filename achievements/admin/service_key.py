@@ -13,6 +13,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
+from achievements.cache import SERVICE_KEY_TTL_SECONDS
 from achievements.models import ServiceKey
 
 SCOPES: Final = {"events:write": "events:write, send events"}
@@ -79,8 +80,9 @@ class ServiceKeyAdmin(ModelAdmin):  # type: ignore[misc]
         revoked = queryset.filter(revoked=False).update(revoked=True)
         self.message_user(
             request,
-            f"{revoked} {'key' if revoked == 1 else 'keys'} revoked. It cannot be undone; "
-            "a service that still needs access gets a new key.",
+            f"{revoked} {'key' if revoked == 1 else 'keys'} revoked: refused everywhere within "
+            f"{SERVICE_KEY_TTL_SECONDS} seconds. It cannot be undone; a service that still needs "
+            "access gets a new key.",
             messages.SUCCESS,
         )
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from achievements.admin.icons import find_icon_url
+from achievements.admin.user_standings import Standing, read_standings
 from achievements.events import TEST_INVALIDATED, Event
 from achievements.history import get_history
 from achievements.models import (
@@ -38,6 +39,7 @@ class UserReport:
     revision: int
     progress: Progress | None
     unlocks: Sequence[Held]
+    standings: Sequence[Standing]
     notifications: Sequence[tuple[Notification, Achievement | None]]
     tests: Sequence[Event]
     test_count: int
@@ -62,11 +64,13 @@ def read_report(user_id: int) -> UserReport:
     unlocks = UserAchievement.objects.filter(user_id=user_id).order_by("-unlocked_at", "-level")
     notifications = Notification.objects.filter(user_id=user_id).order_by("-sequence")[:NEWEST]
     tests = get_history().read_tests([user_id]).get(user_id, [])
+    progress = decode_progress(bytes(stored.state)) if stored and stored.state else None
     return UserReport(
         user_id=user_id,
         revision=stored.revision if stored else 0,
-        progress=decode_progress(bytes(stored.state)) if stored and stored.state else None,
+        progress=progress,
         unlocks=[_make_held(row, achievements.get(row.achievement_id)) for row in unlocks],
+        standings=read_standings(progress),
         notifications=[(row, achievements.get(row.achievement_id)) for row in notifications],
         tests=sorted(tests, key=order_of, reverse=True)[:NEWEST],
         test_count=sum(test.event_type != TEST_INVALIDATED for test in tests),

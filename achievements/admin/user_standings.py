@@ -1,0 +1,66 @@
+"""Where a user stands with every live achievement (face), hidden ones included."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from achievements.display import get_catalogue
+from achievements.explanation import Explanation, explain
+from achievements.progress import SECONDS_A_DAY, Progress, start_progress
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The next level of one achievement, or the highest one when all are held."""
+
+    achievement_id: int
+    name: str
+    icon: str
+    held: int
+    levels: int
+    found: Explanation
+    note: str
+
+    @property
+    def is_complete(self) -> bool:
+        return self.held >= self.levels
+
+
+def read_standings(progress: Progress | None) -> list[Standing]:
+    """Return the standings, the nearest unlock first and what is complete last."""
+    catalogue = get_catalogue()
+    row = progress or start_progress(catalogue.rulebook)
+    unlocked = row.unlocked
+    seconds = datetime.now(UTC).timestamp() + row.utc_offset_minutes * 60
+
+    def holds(slug: str) -> bool:
+        display = catalogue.by_slug.get(slug)
+        return display is not None and unlocked.get(display.achievement.pk, 0) > 0
+
+    standings = []
+    for display in catalogue.displays:
+        if not display.is_live:
+            continue
+        achievement = display.achievement
+        held = unlocked.get(achievement.pk, 0)
+        rule = catalogue.rulebook.rules_by_id.get(achievement.pk)
+        standings.append(
+            Standing(
+                achievement_id=achievement.pk,
+                name=achievement.name,
+                icon=achievement.icon,
+                held=held,
+                levels=display.top_level,
+                found=explain(
+                    display.nodes[min(held, display.top_level - 1)],
+                    catalogue.rulebook,
+                    row,
+                    today=int(seconds) // SECONDS_A_DAY,
+                    names=catalogue.names,
+                    holds=holds,
+                ),
+                note="Waits for this user's older tests to be counted: run rebuild_users."
+                if rule and rule.needs > row.held
+                else "",
+            )
+        )
+    return sorted(standings, key=lambda s: (s.is_complete, -s.found.percent))
