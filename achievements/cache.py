@@ -7,9 +7,8 @@ is away or slow is a miss and never an error.
 import hashlib
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from threading import Lock
-from typing import Any, Final, NamedTuple, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import orjson
 import structlog
@@ -69,143 +68,6 @@ def name_calls(policy: str, caller: str, window: int) -> str:
     return f"calls:{policy}:{caller}:{window}"
 
 
-class Stamp(NamedTuple):
-    """What a document depends on; read before and after it is filled."""
-
-    revision: int
-    is_private: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A response body ready to send, with what must be known to send it.
-
-    `edition` is the published rulebook it was built with; `built_at` seconds since 1970.
-    """
-
-    body: bytes
-    etag: str
-    revision: int
-    edition: int
-    built_at: int
-    is_private: bool
-
-
-# A fixed layout in ASCII, so that a proxy can cut it off without a library:
-# L1, p(rivate) or o(pen), revision 16, edition 8, built_at 8, etag 16 hexadecimal digits, newline.
-_HEADER_LENGTH: Final = 2 + 1 + 16 + 8 + 8 + 16 + 1
-
-
-def build_document(body: bytes, *, stamp: Stamp, edition: int) -> Document:
-    return Document(
-        body=body,
-        etag=hashlib.blake2b(body, digest_size=8).hexdigest(),
-        revision=stamp.revision,
-        edition=edition,
-        built_at=int(time.time()),
-        is_private=stamp.is_private,
-    )
-
-
-def encode_document(document: Document) -> bytes:
-    flag = "p" if document.is_private else "o"
-    header = (
-        f"L1{flag}{document.revision:016x}{document.edition:08x}"
-        f"{document.built_at:08x}{document.etag}\n"
-    )
-    return header.encode() + document.body
-
-
-def decode_document(value: object) -> Document | None:
-    """None for anything that is not a document of this layout: another release wrote it."""
-    if not isinstance(value, bytes) or len(value) < _HEADER_LENGTH or value[:2] != b"L1":
-        return None
-    try:
-        return Document(
-            body=value[_HEADER_LENGTH:],
-            etag=value[35:51].decode("ascii"),
-            revision=int(value[3:19], 16),
-            edition=int(value[19:27], 16),
-            built_at=int(value[27:35], 16),
-            is_private=value[2:3] == b"p",
-        )
-    except ValueError:
-        return None
-
-
-_FILL_SECONDS: Final = 5
-_WAIT_STEP_SECONDS: Final = 0.005
-_WAIT_STEPS: Final = 60
-
-
-def fetch_document(
-    name: str,
-    *,
-    ttl_seconds: int,
-    edition: int,
-    read_stamp: Callable[[], Stamp],
-    build: Callable[[], bytes],
-    fresh_seconds: int | None = None,
-) -> Document:
-    """Return the cached document, or build it; of several readers of a cold name one fills it.
-
-    An older document never survives a newer commit: the stamp is read before the document is
-    built and again after it was set, and a stamp that moved on deletes the name. (A commit that
-    the second reading does not see yet deletes it itself.) `read_stamp` asks the database.
-    """
-    document = _read_document(name, edition, fresh_seconds)
-    if document is not None:
-        return document
-    lock = f"{name}:fill"
-    has_lock = _guard(cache.add, lock, 1, _FILL_SECONDS)
-    if has_lock is False:
-        document = _wait_for_document(name, edition, fresh_seconds)
-        # Whoever holds the lock is slow or gone: answer from the database, leave filling to it.
-        return document or build_document(build(), stamp=read_stamp(), edition=edition)
-    try:
-        document = _read_document(name, edition, fresh_seconds) if has_lock else None
-        return document or _fill(name, ttl_seconds, edition, read_stamp, build)
-    finally:
-        if has_lock:
-            cache.delete(lock)
-
-
-def _fill(
-    name: str,
-    ttl_seconds: int,
-    edition: int,
-    read_stamp: Callable[[], Stamp],
-    build: Callable[[], bytes],
-) -> Document:
-    stamp = read_stamp()
-    document = build_document(build(), stamp=stamp, edition=edition)
-    _guard(cache.set, name, encode_document(document), ttl_seconds)
-    if read_stamp() != stamp:
-        forget((name,))
-    return document
-
-
-def _read_document(name: str, edition: int, fresh_seconds: int | None) -> Document | None:
-    if name in _debts.names:
-        forget(())
-        return None
-    document = decode_document(_guard(cache.get, name))
-    if document is None or document.edition != edition:
-        return None
-    if fresh_seconds is not None and time.time() - document.built_at > fresh_seconds:
-        return None
-    return document
-
-
-def _wait_for_document(name: str, edition: int, fresh_seconds: int | None) -> Document | None:
-    for _ in range(_WAIT_STEPS):
-        time.sleep(_WAIT_STEP_SECONDS)
-        document = _read_document(name, edition, fresh_seconds)
-        if document is not None:
-            return document
-    return None
-
-
 def forget_achievements(user_ids: Iterable[int]) -> None:
     """After the commit of an unlock or a revocation; repeatable."""
     forget(map(name_achievements, user_ids))
@@ -228,12 +90,12 @@ def forget_definitions(slugs: Iterable[str] = ()) -> None:
 def write_rulebook(version: int, document: dict[str, Any]) -> None:
     """Keep the published definitions; without a TTL, as the next publication replaces them."""
     value = orjson.dumps({"version": version, "document": document})
-    _guard(cache.set, RULEBOOK, value, None)
+    call(cache.set, RULEBOOK, value, None)
 
 
 def read_rulebook(version: int) -> dict[str, Any] | None:
     """The publication, if it is the one that the cache holds."""
-    value = _guard(cache.get, RULEBOOK)
+    value = call(cache.get, RULEBOOK)
     if not isinstance(value, bytes):
         return None
     kept = orjson.loads(value)
@@ -251,6 +113,14 @@ def forget(names: Iterable[str]) -> None:
     # The backend keeps its own failures to itself; only a cache that is away answers nothing.
     if cast(bool | None, cache.has_key(min(wanted))) is None:
         _debts.owe(wanted)
+
+
+def is_doubtful(name: str) -> bool:
+    """Whether a document under this name may be one that should have been deleted."""
+    if name not in _debts.names:
+        return False
+    forget(())
+    return True
 
 
 class _Debts:
@@ -284,7 +154,7 @@ class _Breaker:
     closed_until = 0.0
 
 
-def _guard(operation: Callable[..., T], *arguments: Any) -> T | None:
+def call(operation: Callable[..., T], *arguments: Any) -> T | None:
     """Call the cache; None when it is away or resting. (The backend ignores its own failures.)"""
     started = time.monotonic()
     if started < _Breaker.closed_until:
@@ -306,19 +176,19 @@ def count_call(policy: str, caller: str, *, window: int, ttl_seconds: int) -> in
     name = name_calls(policy, caller, window)
     for _ in range(2):
         try:
-            return _guard(cache.incr, name)
+            return call(cache.incr, name)
         except ValueError:  # nobody called in this window yet
-            if _guard(cache.add, name, 1, ttl_seconds):
+            if call(cache.add, name, 1, ttl_seconds):
                 return 1
     return None
 
 
 def read_service_key(key: str) -> Any:
-    return _guard(cache.get, name_service_key(key))
+    return call(cache.get, name_service_key(key))
 
 
 def keep_service_key(key: str, value: dict[str, Any]) -> None:
-    _guard(cache.set, name_service_key(key), value, SERVICE_KEY_TTL_SECONDS)
+    call(cache.set, name_service_key(key), value, SERVICE_KEY_TTL_SECONDS)
 
 
 def forget_service_key(key: str) -> None:
@@ -327,8 +197,8 @@ def forget_service_key(key: str) -> None:
 
 def claim_wakeup() -> bool:
     """Whether a task has to be sent: none is waiting to be started, or nobody can tell."""
-    return _guard(cache.add, WAKEUP, 1, WAKEUP_TTL_SECONDS) is not False
+    return call(cache.add, WAKEUP, 1, WAKEUP_TTL_SECONDS) is not False
 
 
 def forget_wakeup() -> None:
-    _guard(cache.delete, WAKEUP)
+    call(cache.delete, WAKEUP)

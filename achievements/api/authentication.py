@@ -17,6 +17,14 @@ from achievements.models import ServiceKey
 MAX_KEY_LENGTH = 200
 
 
+class WrongCredential(AuthenticationFailed):
+    """A credential was sent and is not valid; `challenge` is the WWW-Authenticate header."""
+
+    def __init__(self, detail: str, challenge: str) -> None:
+        super().__init__(detail)
+        self.challenge = challenge
+
+
 def identify(request: HttpRequest | Request) -> EndUser | Service | None:
     """The caller that the Authorization header names; None without one that is ours to read.
 
@@ -35,7 +43,9 @@ def identify(request: HttpRequest | Request) -> EndUser | Service | None:
 def _read_credential(credential: bytes) -> str:
     text = credential.strip().decode("latin-1")
     if not text or not text.isascii() or " " in text:
-        raise AuthenticationFailed("The Authorization header holds no credential.")
+        raise WrongCredential(
+            "The Authorization header holds no credential.", 'Bearer realm="laurel"'
+        )
     return text
 
 
@@ -43,9 +53,7 @@ def _identify_end_user(token: str) -> EndUser:
     try:
         return EndUser(verify_token(token))
     except TokenError as error:
-        refusal = AuthenticationFailed(str(error))
-        refusal.auth_header = 'Bearer realm="laurel", error="invalid_token"'  # type: ignore[attr-defined]
-        raise refusal from None
+        raise WrongCredential(str(error), 'Bearer realm="laurel", error="invalid_token"') from None
     except KeysUnavailableError:
         raise refuse_while_unavailable("Tokens cannot be verified now.") from None
 
@@ -57,9 +65,7 @@ def _identify_service(key: str) -> Service:
         return Service(prefix=kept["prefix"], scopes=frozenset(kept["scopes"]))
     found = _find_service_key(key) if len(key) <= MAX_KEY_LENGTH else None
     if found is None:
-        refusal = AuthenticationFailed("The service key is not valid.")
-        refusal.auth_header = 'Api-Key realm="laurel"'  # type: ignore[attr-defined]
-        raise refusal
+        raise WrongCredential("The service key is not valid.", 'Api-Key realm="laurel"')
     scopes = sorted(str(scope) for scope in found.scopes)
     cache.keep_service_key(key, {"prefix": found.prefix, "scopes": scopes})
     return Service(prefix=found.prefix, scopes=frozenset(scopes))

@@ -16,7 +16,7 @@ from achievements.api.authentication import identify
 from achievements.api.callers import EndUser, Service
 from achievements.api.problems import ProblemError, answer_error
 from achievements.api.throttling import Allowance, name_caller, take_allowance, write_allowance
-from achievements.cache import Document
+from achievements.documents import Document
 
 Caller = EndUser | Service | None
 

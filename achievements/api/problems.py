@@ -131,7 +131,11 @@ def _answer_bad_body(problem: Problem) -> HttpResponse:
 def _answer_framework(error: exceptions.APIException) -> HttpResponse:
     headers: dict[str, str] = {}
     if error.status_code == 401:
-        headers["WWW-Authenticate"] = getattr(error, "auth_header", "") or 'Bearer realm="laurel"'
+        headers["WWW-Authenticate"] = (
+            getattr(error, "challenge", "")  # ours says more than the framework's
+            or getattr(error, "auth_header", "")
+            or 'Bearer realm="laurel"'
+        )
     if isinstance(error, exceptions.Throttled):
         headers["Retry-After"] = str(max(1, ceil(getattr(error, "wait", None) or 1)))
     code = error.get_codes()

@@ -41,7 +41,7 @@ _PROBLEMS: Final = {
     415: "The body must be application/json, without content encoding.",
     429: "Too many calls: wait as long as Retry-After says.",
     500: "Our fault; it has been logged.",
-    503: "Not now: try again after Retry-After seconds. Nothing was kept.",
+    503: "Not now: try again after Retry-After seconds. A write kept nothing.",
 }
 _ALWAYS: Final = (405, 406, 429, 500, 503)
 _WITH_BODY: Final = (400, 413, 415)

@@ -44,22 +44,26 @@ class DefinitionLevel(msgspec.Struct, rename="camel"):
     level: int
     target: float | None
     points: int
+    sentence: str
     rarity: Rarity
 
 
 class Definition(msgspec.Struct, rename="camel"):
-    """An achievement as anybody may see it; what is hidden of it is masked."""
+    """An achievement as anybody may see it. One with a hidden title has an opaque slug."""
 
     slug: str
     name: str
     description: str
     category: str
-    icon: str | None
+    icon: str
     hidden: bool
+    status: str
     levels: list[DefinitionLevel]
+    rarity: Rarity
 
 
 class Catalogue(msgspec.Struct, rename="camel"):
     """Every achievement that can be unlocked, in the order of the catalogue."""
 
     achievements: list[Definition]
+    total_count: int

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
-from achievements.selectors import read_revision, read_user_achievements, read_user_progress
 from django.conf import settings
 from django.http import HttpRequest
 
@@ -14,7 +13,9 @@ from achievements.api.documents import Caller, DocumentView
 from achievements.api.problems import refuse_unknown
 from achievements.api.renderers import encode_json
 from achievements.api.schema import ANYBODY, USER_ID, describe
+from achievements.documents import Document, Stamp, fetch_document
 from achievements.rulebooks import get_rulebook
+from achievements.selectors import read_revision, read_user_achievements, read_user_progress
 from profiles.api.shapes import UserAchievements, UserProgress
 from profiles.selectors import is_private
 
@@ -33,8 +34,8 @@ class _UserDocumentView(DocumentView):
         name: str,
         ttl_seconds: int,
         read: Callable[..., dict[str, Any]],
-    ) -> cache.Document:
-        document = cache.fetch_document(
+    ) -> Document:
+        document = fetch_document(
             name,
             ttl_seconds=ttl_seconds,
             edition=get_rulebook().version,
@@ -46,8 +47,8 @@ class _UserDocumentView(DocumentView):
         return document
 
 
-def _read_stamp(user_id: int) -> cache.Stamp:
-    return cache.Stamp(read_revision(user_id=user_id), is_private(user_id=user_id))
+def _read_stamp(user_id: int) -> Stamp:
+    return Stamp(read_revision(user_id=user_id), is_private(user_id=user_id))
 
 
 def _may_read(request: HttpRequest, caller: Caller, user_id: int) -> bool:
@@ -68,7 +69,7 @@ class UserAchievementsView(_UserDocumentView):
         problems=(401, 404),
         has_etag=True,
     )
-    def get(self, request: HttpRequest, caller: Caller, user_id: int) -> cache.Document:
+    def get(self, request: HttpRequest, caller: Caller, user_id: int) -> Document:
         """A user without any test has an empty profile; a private one is a 404 to others."""
         return self.fetch(
             request,
@@ -90,7 +91,8 @@ class UserProgressView(_UserDocumentView):
         problems=(401, 404),
         has_etag=True,
     )
-    def get(self, request: HttpRequest, caller: Caller, user_id: int) -> cache.Document:
+    def get(self, request: HttpRequest, caller: Caller, user_id: int) -> Document:
+        """Derived from the user's tests; the same privacy as the profile."""
         return self.fetch(
             request,
             caller,

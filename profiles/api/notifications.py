@@ -3,7 +3,6 @@
 from typing import Annotated
 
 import msgspec
-from achievements.selectors import list_notifications
 from drf_spectacular.utils import OpenApiParameter
 from msgspec import Meta
 from rest_framework.request import Request
@@ -15,6 +14,7 @@ from achievements.api.schema import OWNER, OWNER_OR_STAFF, USER_ID, describe
 from achievements.api.views import ApiView
 from achievements.events import MAX_ID, EventError, Id, Problem, refuse_unreadable
 from achievements.notifications import mark_read
+from achievements.selectors import list_notifications
 from profiles.api.shapes import MarkedNotifications, Notifications
 
 DEFAULT_PAGE = 20

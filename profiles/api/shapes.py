@@ -11,6 +11,8 @@ from msgspec import Meta
 
 from achievements.api.shapes import Rarity
 
+Percent = Annotated[int, Meta(ge=0, le=100, description="100 only when it is met.")]
+
 
 class UnlockedAchievement(msgspec.Struct, rename="camel"):
     """One that the user holds, with the highest level held."""
@@ -27,7 +29,7 @@ class UnlockedAchievement(msgspec.Struct, rename="camel"):
 
 
 class UserAchievements(msgspec.Struct, rename="camel"):
-    """A profile, newest unlock first."""
+    """A profile, in the order of the catalogue."""
 
     user_id: int
     points: int
@@ -41,9 +43,9 @@ class AchievementProgress(msgspec.Struct, rename="camel"):
 
     slug: str
     level: int
-    current: float
-    target: float | None
-    percent: Annotated[float, Meta(ge=0, le=100)]
+    current: float | None
+    target: float
+    percent: Percent
     unit: str
 
 
@@ -75,9 +77,9 @@ class OutcomeProgress(msgspec.Struct, rename="camel"):
     slug: str
     name: str
     level: int
-    current: float
-    target: float | None
-    percent: Annotated[float, Meta(ge=0, le=100)]
+    current: float | None
+    target: float
+    percent: Percent
     unit: str
 
 
@@ -104,6 +106,7 @@ class Notification(msgspec.Struct, rename="camel"):
     slug: str
     name: str
     description: str
+    category: str
     icon: str
     level: int
     points: int
@@ -125,30 +128,34 @@ class MarkedNotifications(msgspec.Struct, rename="camel"):
 
 
 class Condition(msgspec.Struct, rename="camel"):
-    """One node of the criteria."""
+    """One node of the criteria; a hidden count shows no numbers."""
 
     sentence: str
-    current: float
-    target: float
     met: bool
+    current: float | None
+    target: float | None
+    percent: Percent | None
     unit: str
     children: list["Condition"]
 
 
-class Evidence(msgspec.Struct, rename="camel", omit_defaults=True):
+class Evidence(msgspec.Struct, rename="camel"):
     """What unlocked it."""
 
     test_result_id: int | None
     rulebook_version: int
 
 
-class Explanation(msgspec.Struct, rename="camel", omit_defaults=True):
-    """Why it is unlocked, or what is missing."""
+class Explanation(msgspec.Struct, rename="camel"):
+    """Why it is unlocked, or what is missing: of the next level, or of the highest one held."""
 
     slug: str
+    name: str
+    level: int
+    held_level: int
     met: bool
     sentence: str
     conditions: list[Condition]
-    unlocked_at: datetime | None = None
-    evidence: Evidence | None = None
-    note: str | None = None
+    unlocked_at: datetime | None
+    evidence: Evidence | None
+    note: str | None

@@ -3,7 +3,6 @@
 from typing import Annotated
 
 import msgspec
-from achievements.selectors import read_outcome
 from django.urls import reverse
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter
@@ -31,6 +30,7 @@ from achievements.events import (
     Word,
     refuse_unreadable,
 )
+from achievements.selectors import read_outcome
 from profiles.api.shapes import Outcome, SavedTestResult
 from profiles.history import event_of
 from profiles.selectors import find_test_result

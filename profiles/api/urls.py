@@ -1,40 +1,35 @@
 """Addresses of the profiles API; a face."""
 
-from importlib.util import find_spec
-
-from django.urls import URLPattern, path
+from django.urls import path
 
 import achievements.api.converters  # noqa: F401 - registers id64
+from profiles.api.documents import UserAchievementsView, UserProgressView
+from profiles.api.explanations import ExplanationView
+from profiles.api.notifications import NotificationsView, ReadNotificationsView
+from profiles.api.test_results import OutcomeView, TestResultsView
 
-urlpatterns: list[URLPattern] = []
-if find_spec("achievements.selectors") and find_spec("achievements.notifications"):
-    from profiles.api.documents import UserAchievementsView, UserProgressView
-    from profiles.api.explanations import ExplanationView
-    from profiles.api.notifications import NotificationsView, ReadNotificationsView
-    from profiles.api.test_results import OutcomeView, TestResultsView
-
-    urlpatterns = [
-        path("test-results", TestResultsView.as_view(), name="test-results"),
-        path("test-results/<id64:test_result_id>/outcome", OutcomeView.as_view(), name="outcome"),
-        path(
-            "users/<id64:user_id>/achievements",
-            UserAchievementsView.as_view(),
-            name="user-achievements",
-        ),
-        path("users/<id64:user_id>/progress", UserProgressView.as_view(), name="user-progress"),
-        path(
-            "users/<id64:user_id>/achievements/<slug:slug>/explanation",
-            ExplanationView.as_view(),
-            name="explanation",
-        ),
-        path(
-            "users/<id64:user_id>/notifications",
-            NotificationsView.as_view(),
-            name="notifications",
-        ),
-        path(
-            "users/<id64:user_id>/notifications/read",
-            ReadNotificationsView.as_view(),
-            name="notifications-read",
-        ),
-    ]
+urlpatterns = [
+    path("test-results", TestResultsView.as_view(), name="test-results"),
+    path("test-results/<id64:test_result_id>/outcome", OutcomeView.as_view(), name="outcome"),
+    path(
+        "users/<id64:user_id>/achievements",
+        UserAchievementsView.as_view(),
+        name="user-achievements",
+    ),
+    path("users/<id64:user_id>/progress", UserProgressView.as_view(), name="user-progress"),
+    path(
+        "users/<id64:user_id>/achievements/<slug:slug>/explanation",
+        ExplanationView.as_view(),
+        name="explanation",
+    ),
+    path(
+        "users/<id64:user_id>/notifications",
+        NotificationsView.as_view(),
+        name="notifications",
+    ),
+    path(
+        "users/<id64:user_id>/notifications/read",
+        ReadNotificationsView.as_view(),
+        name="notifications-read",
+    ),
+]

@@ -1,0 +1,49 @@
+"""GET why, or why not yet."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from django.contrib.auth import get_user_model
+
+from profiles.api.shapes import Explanation
+from tests.api import TEST_RESULT, USER, Api, read_problem
+
+pytestmark = pytest.mark.usefixtures("catalogue")
+
+
+def explain(api: Api, slug: str) -> Any:
+    response = api.get(f"/users/{USER}/achievements/{slug}/explanation", user=USER)
+    assert response.status_code == 200, response.content
+    msgspec.json.decode(response.content, type=Explanation)
+    return json.loads(response.content)
+
+
+def test_why_not_yet_and_then_why(api: Api) -> None:
+    before = explain(api, "quick")
+    assert (before["met"], before["unlockedAt"]) == (False, None)
+    assert before["conditions"][0]["target"] == 80
+
+    saved = json.loads(api.post("/test-results", TEST_RESULT, user=USER).content)
+    after = explain(api, "quick")
+    assert after["met"] is True
+    assert after["evidence"]["testResultId"] == saved["testResultId"]
+
+
+def test_the_next_level_is_explained(api: Api) -> None:
+    api.post("/test-results", TEST_RESULT, user=USER)
+    assert explain(api, "typist")["conditions"][0]["target"] == 10
+
+
+def test_unknown_and_hidden_ones_are_404(api: Api) -> None:
+    for slug in ("nothing", "flawless"):
+        path = f"/users/{USER}/achievements/{slug}/explanation"
+        read_problem(api.get(path, user=USER), 404)
+
+
+def test_staff_sees_what_is_hidden(api: Api) -> None:
+    staff = get_user_model().objects.create_user("ada", password="x", is_staff=True)
+    api.client.force_login(staff)
+    response = api.get(f"/users/{USER}/achievements/flawless/explanation")
+    assert json.loads(response.content)["name"] == "Flawless"
