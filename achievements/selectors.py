@@ -146,7 +146,7 @@ def read_outcome(*, user_id: int, event: Event) -> dict[str, Any]:
             "lagSeconds": round(max(0.0, lag_seconds), 3),
         }  # fmt: skip
     unlocks = [
-        _show_unlock(catalogue.by_id[achievement_id], level, at)
+        _show_level(catalogue.by_id[achievement_id], level, at)
         for achievement_id, level, at in UserAchievement.objects.filter(
             user_id=user_id, test_result_id=test_id, revoked_at=None
         ).values_list("achievement_id", "level", "unlocked_at")
@@ -221,6 +221,12 @@ def _show_unlock(display: Display, level: int, at: datetime) -> dict[str, Any]:
         "unlockedAt": _iso(at),
         "rarity": get_rarity(display.achievement.pk, level),
     }
+
+
+def _show_level(display: Display, level: int, at: datetime) -> dict[str, Any]:
+    """One level by itself: its own points, where a profile sums those of the levels below."""
+    points = display.sum_points(level) - display.sum_points(level - 1)
+    return {**_show_unlock(display, level, at), "points": points}
 
 
 def _show_progress(

@@ -24,7 +24,8 @@ export class DetailDialog {
         makeIcon(tile.icon),
         make("div", {},
           make("p", { class: "eyebrow" }, formatCategory(tile.category)),
-          make("h2", { id: "detail-name" }, tile.name))),
+          make("h2", { id: "detail-name" }, tile.name),
+          makeWorth(tile))),
       make("p", { class: "detail-description" }, describe(tile)),
       makePips(tile),
       makeLevelTable(tile),
@@ -48,14 +49,22 @@ export class DetailDialog {
   }
 }
 
+// Of a single level, its points and rarity in a line; of several, a table.
+function makeWorth(tile) {
+  if (tile.levels.length !== 1) return null;
+  const [{ points, rarity }] = tile.levels;
+  const worth = [points != null && count(points, "point"), formatRarity(rarity)].filter(Boolean);
+  return make("p", { class: "worth" }, worth.join(" · "));
+}
+
 function makeLevelTable(tile) {
-  if (!tile.levels.length) return null;
+  if (tile.levels.length < 2) return null;
   const rows = tile.levels.map((level) => {
     const isHeld = level.level <= tile.level;
     return make("tr", { class: isHeld ? "held" : null },
       make("td", {}, isHeld ? "✓" : "", make("span", { class: "sr-only" }, isHeld ? "held" : "not held")),
       make("td", {}, level.sentence ?? `Level ${level.level}`),
-      make("td", { class: "number" }, formatRarity(level.rarity ?? tile.rarity) || "–"),
+      make("td", { class: "number" }, formatRarity(level.rarity)),
       make("td", { class: "number" }, level.points == null ? "" : count(level.points, "point")));
   });
   return make("table", { class: "level-table" },

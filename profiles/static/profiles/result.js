@@ -6,8 +6,9 @@ import { find, make } from "./dom.js";
 import { count, formatNumber } from "./format.js";
 import { token, userId } from "./identity.js";
 import { followOutcome, saveResult } from "./outcome.js";
-import { describeUnlocks, makeProgressLine, makeUnlockCard, showToasts } from "./unlocks.js";
+import { describeUnlocks, gatherUnlocks, makeProgressLine, makeUnlockCard, showToasts } from "./unlocks.js";
 
+const CARDS_SHOWN = 6;
 const CLOSEST_SHOWN = 4;
 
 export class ResultPanel {
@@ -86,24 +87,41 @@ export class ResultPanel {
         `Your result is saved. Checking takes longer than usual${lag}; what it unlocks will be on your profile.`, "quiet");
       return;
     }
-    const { unlocks } = outcome;
+    const unlocks = gatherUnlocks(outcome.unlocks);
     if (unlocks.length) this.announcer.textContent = describeUnlocks(unlocks);
     if (!isShown) {
       showToasts(unlocks);
       return;
     }
     this.sayProcessed(unlocks);
-    find("#unlocks", this.root).replaceChildren(
-      ...unlocks.map((unlock, index) => {
-        const item = make("li", {}, makeUnlockCard(unlock));
-        item.style.setProperty("--order", index);
-        return item;
-      }));
+    this.showCards(unlocks);
     const closest = [...outcome.progress]
       .sort((one, other) => other.percent - one.percent)
       .slice(0, CLOSEST_SHOWN);
     find("#closest-list", this.root).replaceChildren(...closest.map(makeProgressLine));
     find("#closest", this.root).hidden = closest.length === 0;
+  }
+
+  // A first test can unlock a dozen: the first few, and the others when asked for.
+  showCards(unlocks) {
+    const items = unlocks.map((unlock, index) => {
+      const item = make("li", { hidden: index >= CARDS_SHOWN }, makeUnlockCard(unlock));
+      item.style.setProperty("--order", index % CARDS_SHOWN);
+      return item;
+    });
+    const list = find("#unlocks", this.root);
+    list.replaceChildren(...items);
+    const others = items.slice(CARDS_SHOWN);
+    if (!others.length) return;
+    const more = make("button", { type: "button", class: "quiet" }, `Show ${others.length} more`);
+    more.addEventListener("click", () => {
+      for (const item of others) item.hidden = false;
+      const next = others[0];
+      next.tabIndex = -1;
+      next.focus();
+      more.parentElement.remove();
+    });
+    list.append(make("li", { class: "show-more" }, more));
   }
 
   sayProcessed(unlocks) {

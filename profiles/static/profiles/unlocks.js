@@ -6,16 +6,32 @@ import { formatCategory, formatProgress, formatRarity, count } from "./format.js
 const TOAST_SECONDS = 7;
 const TOASTS_AT_ONCE = 3;
 
+// One entry an achievement: a test can unlock several levels at once. The weightiest come first.
+export function gatherUnlocks(unlocks) {
+  const bySlug = new Map();
+  for (const unlock of [...unlocks].sort((one, other) => one.level - other.level)) {
+    const before = bySlug.get(unlock.slug);
+    const points = (before?.points ?? 0) + unlock.points;
+    bySlug.set(unlock.slug, { ...unlock, points, firstLevel: before?.firstLevel ?? unlock.level });
+  }
+  return [...bySlug.values()].sort((one, other) => other.points - one.points);
+}
+
 export function makeUnlockCard(unlock) {
   return make("article", { class: "unlock", "data-slug": unlock.slug },
     makeIcon(unlock.icon),
     make("div", { class: "unlock-words" },
-      make("p", { class: "eyebrow" }, unlock.level > 1 ? `Unlocked · level ${unlock.level}` : "Unlocked"),
+      make("p", { class: "eyebrow" }, describeLevels(unlock)),
       make("h3", {}, unlock.name),
       make("p", { class: "unlock-description" }, unlock.description),
       make("p", { class: "meta" },
         [formatCategory(unlock.category), formatRarity(unlock.rarity)].filter(Boolean).join(" · "))),
     make("p", { class: "points" }, `+${unlock.points}`, make("span", {}, unlock.points === 1 ? "point" : "points")));
+}
+
+function describeLevels({ firstLevel, level }) {
+  if (level === 1) return "Unlocked";
+  return firstLevel < level ? `Unlocked · levels ${firstLevel} to ${level}` : `Unlocked · level ${level}`;
 }
 
 export function makeProgressLine(item) {
