@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import django_stubs_ext
+from django.templatetags.static import static
 
 from config.environment import (
     SettingError,
@@ -284,6 +285,13 @@ UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Laurel",
     "SITE_HEADER": "Laurel",
     "SITE_SYMBOL": "trophy",
+    "SITE_FAVICONS": [
+        {
+            "rel": "icon",
+            "type": "image/svg+xml",
+            "href": lambda request: static("profiles/favicon.svg"),
+        }
+    ],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "SIDEBAR": {"navigation": "config.admin_sidebar.list_navigation"},

@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
 from simple_history.admin import SimpleHistoryAdmin
+from simple_history.template_utils import HistoricalRecordContextHelper
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 from unfold.views import ChangeList
@@ -19,11 +20,14 @@ from unfold.views import ChangeList
 from achievements.admin.achievement_form import AchievementForm
 from achievements.admin.criteria_preview import preview_criteria, read_names
 from achievements.admin.definition_check import check_draft
+from achievements.admin.definition_fields import format_tree
 from achievements.admin.holders import Holders, count_holders
 from achievements.admin.icons import find_icon_url
 from achievements.admin.status_change import CHANGES, REBUILD_HINT, confirm_change
 from achievements.definitions import save_achievements
 from achievements.models import Achievement, Status, Tally
+from achievements.rulebook import find_slugs
+from achievements.rulebooks import define
 
 STATUS_LABELS = {
     Status.DRAFT.value: "info",
@@ -59,6 +63,15 @@ class AchievementChangeList(ChangeList):  # type: ignore[misc]
             achievement.holders = holders[achievement.pk]
 
 
+class JsonContextHelper(HistoricalRecordContextHelper):  # type: ignore[misc]
+    """Shows criteria and levels as the JSON that staff typed, not as Python."""
+
+    def prepare_delta_change_value(self, change: Any, value: Any) -> Any:
+        if isinstance(value, dict | list):
+            return format_tree(value)
+        return super().prepare_delta_change_value(change, value)
+
+
 @admin.register(Achievement)
 class AchievementAdmin(SimpleHistoryAdmin, ModelAdmin):  # type: ignore[misc]
     form = AchievementForm
@@ -75,6 +88,7 @@ class AchievementAdmin(SimpleHistoryAdmin, ModelAdmin):  # type: ignore[misc]
     actions = ("publish", "lock", "retire")
     actions_detail = ("publish_this", "lock_this", "retire_this")
     warn_unsaved_form = True
+    history_list_display = ("version", "status")
     fieldsets = (
         (
             None,
@@ -150,6 +164,11 @@ class AchievementAdmin(SimpleHistoryAdmin, ModelAdmin):  # type: ignore[misc]
             save_achievements([obj])
         if version not in (0, obj.version) and obj.status == Status.LIVE:
             self.message_user(request, f"Version {obj.version} is live. {REBUILD_HINT}")
+
+    def get_historical_record_context_helper(
+        self, request: HttpRequest, historical_record: Any
+    ) -> HistoricalRecordContextHelper:
+        return JsonContextHelper(self.model, historical_record)
 
     # Deleting: drafts alone.
 
@@ -274,4 +293,8 @@ def find_reason_to_keep(obj: Achievement) -> str:
     )
     if was_published:
         return "it was published, and unlocks, notifications and past rulebooks name it. Retire it."
+    others = Achievement.objects.exclude(pk=obj.pk)
+    asking = [other.name for other in others if obj.slug in find_slugs(define(other).parse())]
+    if asking:
+        return f"the criteria of {', '.join(asking)} ask for it. Change them first."
     return ""

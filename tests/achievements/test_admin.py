@@ -166,7 +166,7 @@ def test_the_slug_is_permanent(staff):
 def test_it_refuses_to_overwrite_what_somebody_else_saved(staff):
     achievement = make()
     page = text_of(staff.get(address(achievement)))
-    seen = re.search(r'name="seen" value="([^"]+)"', page)[1]
+    [seen] = re.findall(r'name="seen" value="([^"]+)"', page)
     achievement.name = "Theirs"
     achievement.save()
     response = staff.post(address(achievement), form_of(name="Mine", seen=seen))
@@ -321,6 +321,14 @@ def test_a_draft_that_was_live_before_cannot_be_deleted(staff):
     assert Achievement.objects.filter(pk=achievement.pk).exists()
 
 
+def test_a_draft_that_others_ask_for_cannot_be_deleted(staff):
+    achievement = make(status=Status.DRAFT)
+    make("collector", name="Collector", criteria={"unlocked": "swift"}, status=Status.DRAFT)
+    response = staff.post(address(achievement, "delete"), {"post": "yes"}, follow=True)
+    assert "the criteria of Collector ask for it" in messages_of(response)
+    assert Achievement.objects.count() == 2
+
+
 def test_a_draft_can_be_deleted(staff):
     achievement = make(status=Status.DRAFT)
     staff.post(address(achievement, "delete"), {"post": "yes"})
@@ -332,10 +340,10 @@ def test_a_draft_can_be_deleted(staff):
 
 def test_history_says_who_changed_what(staff):
     achievement = make()
-    staff.post(address(achievement), form_of(name="Swifter"))
+    staff.post(address(achievement), form_of(criteria='{"best": "wpm", "atLeast": 61}'))
     page = text_of(staff.get(address(achievement, "history")))
     assert "ada" in page
-    assert "Swifter" in page
+    assert "{&quot;best&quot;: &quot;wpm&quot;, &quot;atLeast&quot;: 61}" in page
 
 
 def test_a_revert_brings_back_the_rule_as_a_new_version_and_keeps_the_status(staff):
