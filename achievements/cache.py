@@ -109,9 +109,10 @@ def forget(names: Iterable[str]) -> None:
         _debts.names.clear()
     if not wanted:
         return
-    cache.delete_many(sorted(wanted))
-    # The backend keeps its own failures to itself; only a cache that is away answers nothing.
-    if cast(bool | None, cache.has_key(min(wanted))) is None:
+    deleted = cast(Callable[..., int | None], cache.delete_many)(sorted(wanted))
+    # The backend keeps its failures to itself. Redis counts what it deleted, other caches do not
+    # say; then only a cache that is away cannot answer whether it has a key.
+    if deleted is None and cast(bool | None, cache.has_key(min(wanted))) is None:
         _debts.owe(wanted)
 
 
@@ -201,4 +202,4 @@ def claim_wakeup() -> bool:
 
 
 def forget_wakeup() -> None:
-    call(cache.delete, WAKEUP)
+    cache.delete(WAKEUP)  # also while the breaker rests: what stays would hold back tasks

@@ -90,6 +90,8 @@ def describe(
 ) -> Callable[[View], View]:
     """Document one operation. Docstrings of the view become its description."""
     codes = {*problems, *_ALWAYS}
+    if any(parameter.location == OpenApiParameter.PATH for parameter in parameters):
+        codes.add(404)
     accepted = [refer_to(shape) for shape in ((body,) if body else tuple(bodies))]
     request: Any = None
     if accepted:
