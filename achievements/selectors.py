@@ -21,6 +21,10 @@ PARTIAL_NOTE: Final = (
     "Some of your tests are not kept here, so goals that were added later count from the day"
     " they were published."
 )
+WITHDRAWN: Final = {
+    "slug": None, "name": "Withdrawn", "description": "This achievement was withdrawn.",
+    "category": "", "icon": None,
+}  # fmt: skip
 WAITING_NOTE: Final = "Your earlier tests are still being counted for this achievement."
 
 
@@ -171,7 +175,7 @@ def list_notifications(
     entries = []
     for row in rows[:limit]:
         display = catalogue.by_id.get(row.achievement_id)
-        shown: dict[str, Any] = display.show(held=row.level) if display else {"slug": None}
+        shown: dict[str, Any] = display.show(held=row.level) if display else WITHDRAWN
         points = display.achievement.levels[row.level - 1 :][:1] if display else []
         entries.append(
             {

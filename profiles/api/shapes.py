@@ -100,14 +100,17 @@ class SavedTestResult(msgspec.Struct, rename="camel"):
 
 
 class Notification(msgspec.Struct, rename="camel"):
-    """One unlock, told once; `sequence` counts a user's notifications from 1."""
+    """One unlock, told once; `sequence` counts a user's notifications from 1.
+
+    An achievement that went back to a draft has no slug and no icon any more.
+    """
 
     sequence: int
-    slug: str
+    slug: str | None
     name: str
     description: str
     category: str
-    icon: str
+    icon: str | None
     level: int
     points: int
     created_at: datetime
