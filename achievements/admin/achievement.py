@@ -12,22 +12,20 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
 from simple_history.admin import SimpleHistoryAdmin
-from simple_history.template_utils import HistoricalRecordContextHelper
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
-from unfold.views import ChangeList
 
 from achievements.admin.achievement_form import AchievementForm
+from achievements.admin.achievement_list import AchievementChangeList, HiddenFilter
 from achievements.admin.criteria_preview import preview_criteria, read_names
 from achievements.admin.definition_check import check_draft
-from achievements.admin.definition_fields import format_tree
+from achievements.admin.deletion import find_reason_to_keep
+from achievements.admin.history_text import JsonContextHelper
 from achievements.admin.holders import Holders, count_holders
 from achievements.admin.icons import find_icon_url
 from achievements.admin.status_change import CHANGES, REBUILD_HINT, confirm_change
 from achievements.definitions import save_achievements
-from achievements.models import Achievement, Status, Tally
-from achievements.rulebook import find_slugs
-from achievements.rulebooks import define
+from achievements.models import Achievement, Status
 
 STATUS_LABELS = {
     Status.DRAFT.value: "info",
@@ -35,41 +33,6 @@ STATUS_LABELS = {
     Status.LOCKED.value: "warning",
     Status.RETIRED.value: "danger",
 }
-
-
-class HiddenFilter(admin.SimpleListFilter):
-    title = "hidden"
-    parameter_name = "hidden"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("yes", "Hides something"), ("no", "Hides nothing")]
-
-    def queryset(
-        self, request: HttpRequest, queryset: QuerySet[Achievement]
-    ) -> QuerySet[Achievement]:
-        if self.value() == "yes":
-            return queryset.exclude(hidden=[])
-        return queryset.filter(hidden=[]) if self.value() == "no" else queryset
-
-
-class AchievementChangeList(ChangeList):  # type: ignore[misc]
-    """Counts the holders of the page in one query, whatever its length."""
-
-    def get_results(self, request: HttpRequest) -> None:
-        super().get_results(request)
-        self.result_list: list[Any] = list(self.result_list)
-        holders = count_holders(achievement.pk for achievement in self.result_list)
-        for achievement in self.result_list:
-            achievement.holders = holders[achievement.pk]
-
-
-class JsonContextHelper(HistoricalRecordContextHelper):  # type: ignore[misc]
-    """Shows criteria and levels as the JSON that staff typed, not as Python."""
-
-    def prepare_delta_change_value(self, change: Any, value: Any) -> Any:
-        if isinstance(value, dict | list):
-            return format_tree(value)
-        return super().prepare_delta_change_value(change, value)
 
 
 @admin.register(Achievement)
@@ -167,7 +130,7 @@ class AchievementAdmin(SimpleHistoryAdmin, ModelAdmin):  # type: ignore[misc]
 
     def get_historical_record_context_helper(
         self, request: HttpRequest, historical_record: Any
-    ) -> HistoricalRecordContextHelper:
+    ) -> JsonContextHelper:
         return JsonContextHelper(self.model, historical_record)
 
     # Deleting: drafts alone.
@@ -282,19 +245,3 @@ def _without_seen(parts: Any) -> list[str]:
 def _ask(name: str, ids: Any) -> HttpResponse:
     address = reverse("admin:achievements_achievement_status", args=[name])
     return redirect(f"{address}?{urlencode([('id', pk) for pk in ids])}")
-
-
-def find_reason_to_keep(obj: Achievement) -> str:
-    """Return why this achievement cannot be deleted; empty when it can."""
-    was_published = (
-        obj.status != Status.DRAFT
-        or obj.history.exclude(status=Status.DRAFT).exists()
-        or Tally.objects.filter(achievement_id=obj.pk, holders__gt=0).exists()
-    )
-    if was_published:
-        return "it was published, and unlocks, notifications and past rulebooks name it. Retire it."
-    others = Achievement.objects.exclude(pk=obj.pk)
-    asking = [other.name for other in others if obj.slug in find_slugs(define(other).parse())]
-    if asking:
-        return f"the criteria of {', '.join(asking)} ask for it. Change them first."
-    return ""
