@@ -66,9 +66,9 @@ def test_it_shows_toasts_to_a_typist_who_went_on(page: Page, sign_in: Callable[.
     sign_in()
     held: list[Route] = []
     page.route("**/outcome", lambda route: held.append(route))
-    type_test(page, choose_words_test(page))
+    words = choose_words_test(page)
     with page.expect_request("**/outcome"):
-        expect(page.locator("#result")).to_be_visible()
+        type_test(page, words)
     page.keyboard.press("Escape")
     expect(page.locator("#result")).to_be_hidden()
     held[0].continue_()
@@ -96,6 +96,29 @@ def test_it_marks_mistakes_and_lets_them_be_erased(
     expect(page.locator("#result")).to_be_visible()
     right = len(" ".join([first, second, *rest]))
     expect(page.locator("#result-characters")).to_have_text(f"{right} / {right + 4}")
+
+
+def test_it_reads_composed_letters_once(page: Page, sign_in: Callable[..., None]) -> None:
+    """Phones compose whole words; a dead key composes an accent and then its letter."""
+    sign_in()
+    words = choose_words_test(page)
+    keyboard = page.context.new_cdp_session(page)
+
+    def compose(text: str) -> None:
+        place = {"selectionStart": len(text), "selectionEnd": len(text)}
+        keyboard.send("Input.imeSetComposition", {"text": text, **place})
+
+    right = page.locator(".word").first.locator(".right")
+    compose("´")
+    expect(page.locator("#typing")).to_have_attribute("data-state", "ready")
+    compose(words[0][:1])
+    compose(words[0][:2])
+    expect(right).to_have_count(2)
+    keyboard.send("Input.insertText", {"text": words[0]})
+    expect(right).to_have_count(len(words[0]))
+    type_test(page, ["", *words[1:]])
+    typed = len(" ".join(words))
+    expect(page.locator("#result-characters")).to_have_text(f"{typed} / {typed}")
 
 
 def test_it_runs_by_keyboard_alone(page: Page, sign_in: Callable[..., None]) -> None:

@@ -10,6 +10,7 @@ const WORDS_AHEAD = 60;
 const MARK = "\u200b";
 const REFUSED = new Set(["insertFromPaste", "insertFromDrop", "insertReplacementText", "insertFromYank",
   "historyUndo", "historyRedo", "insertLineBreak"]);
+const PENDING_ACCENT = /[´`^¨~]$/;
 const MOVING = new Set(["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End"]);
 
 export class Run {
@@ -53,9 +54,8 @@ export class Run {
       if (REFUSED.has(event.inputType) || this.state === "over") event.preventDefault();
     });
     field.addEventListener("input", (event) => {
-      if (!event.isComposing) this.read(event.timeStamp);
+      this.read(event.timeStamp, { isComposing: event.isComposing });
     });
-    // A letter built from a dead key counts once, when it is whole.
     field.addEventListener("compositionend", (event) => this.read(event.timeStamp));
     field.addEventListener("keydown", (event) => {
       if (MOVING.has(event.key)) event.preventDefault();
@@ -90,11 +90,14 @@ export class Run {
   }
 
   // Takes the difference between the field and the word so far as erased and typed letters.
-  read(atMs) {
+  read(atMs, { isComposing = false } = {}) {
     const { meter, field } = this;
     if (this.state === "over" || this.isTimeUp(atMs)) return;
     const isMarkErased = !field.value.startsWith(MARK);
-    const now = field.value.replaceAll(MARK, "").normalize("NFC");
+    let now = field.value.replaceAll(MARK, "").normalize("NFC");
+    // Phones compose whole words, which are read letter by letter; an accent that still waits for
+    // its letter is no keystroke yet.
+    if (isComposing) now = now.replace(PENDING_ACCENT, "");
     const before = meter.typed[meter.position];
     if (isMarkErased && now === "" && before === "") {
       if (meter.goBack()) this.redrawWord();
@@ -109,7 +112,7 @@ export class Run {
       if (this.take(character, atMs)) break;
     }
     if (this.state === "over") return;
-    if (meter.typed[meter.position] !== field.value.slice(1)) {
+    if (!isComposing && meter.typed[meter.position] !== field.value.slice(1)) {
       this.clearField(meter.typed[meter.position]);
     }
     this.redrawWord();

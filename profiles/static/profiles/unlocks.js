@@ -31,7 +31,7 @@ export function makeUnlockCard(unlock) {
 
 function describeLevels({ firstLevel, level }) {
   if (level === 1) return "Unlocked";
-  return firstLevel < level ? `Unlocked · levels ${firstLevel} to ${level}` : `Unlocked · level ${level}`;
+  return firstLevel < level ? `Unlocked · levels ${firstLevel}–${level}` : `Unlocked · level ${level}`;
 }
 
 export function makeProgressLine(item) {
