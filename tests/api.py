@@ -43,7 +43,7 @@ class Api:
         headers: dict[str, str] | None = None,
         content_type: str = "application/json",
         **environ: Any,
-    ) -> HttpResponse:
+    ) -> Any:
         sent = dict(headers or {})
         if user is not None:
             sent["Authorization"] = f"Bearer {issue_token(user_id=user)}"
@@ -56,10 +56,10 @@ class Api:
                 method, url, data, content_type=content_type, headers=sent, **environ
             )
 
-    def get(self, path: str, **options: Any) -> HttpResponse:
+    def get(self, path: str, **options: Any) -> Any:
         return self.call("GET", path, **options)
 
-    def post(self, path: str, body: Any = None, **options: Any) -> HttpResponse:
+    def post(self, path: str, body: Any = None, **options: Any) -> Any:
         return self.call("POST", path, body, **options)
 
 

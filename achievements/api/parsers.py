@@ -37,4 +37,8 @@ class BodyParser(BaseParser):
 def read_body(request: Request) -> bytes:
     """The body's bytes; the framework never calls a parser for an empty one."""
     data: object = request.data
-    return data if isinstance(data, bytes) else b""
+    if isinstance(data, bytes):
+        return data
+    if request.META.get("HTTP_TRANSFER_ENCODING"):
+        raise ProblemError(411, "Send the body with its Content-Length.")
+    return b""

@@ -37,6 +37,7 @@ _PROBLEMS: Final = {
     404: "It does not exist, or it is not yours to see.",
     405: "Another method is meant.",
     406: "The answer is JSON, and you accept none.",
+    411: "The body was sent in chunks: send it with a Content-Length.",
     413: "The body is too large.",
     415: "The body must be application/json, without content encoding.",
     429: "Too many calls: wait as long as Retry-After says.",
@@ -44,7 +45,7 @@ _PROBLEMS: Final = {
     503: "Not now: try again after Retry-After seconds. A write kept nothing.",
 }
 _ALWAYS: Final = (405, 406, 429, 500, 503)
-_WITH_BODY: Final = (400, 413, 415)
+_WITH_BODY: Final = (400, 411, 413, 415)
 
 _shapes: list[type] = []
 

@@ -161,6 +161,11 @@ def test_another_content_type_is_refused(
     read_problem(response, 415)
 
 
+def test_a_body_in_chunks_needs_a_length(api: Api, key: str) -> None:
+    response = api.post("/events", b"", key=key, headers={"Transfer-Encoding": "chunked"})
+    read_problem(response, 411)
+
+
 def test_unknown_fields_are_ignored(api: Api, key: str) -> None:
     event = make_event(1, colour="red", metrics={"wpm": 90, "mood": [1, {}]})
     assert api.post("/events", event, key=key).status_code == 202

@@ -75,7 +75,8 @@ def test_generated_calls_get_described_answers(settings: Any) -> None:
     key = create_key("events:write")
     token = issue_token(user_id=USER)
     calls = 0
-    for result in schema.get_all_operations():
+    results: list[Any] = list(schema.get_all_operations())
+    for result in results:
         operation = result.ok()
         credential = f"Api-Key {key}" if operation.path.endswith("/events") else f"Bearer {token}"
         calls += _try_operation(operation, credential)

@@ -18,7 +18,7 @@ from tests.api import OTHER, TEST_RESULT, USER, Api, read_problem
 pytestmark = pytest.mark.usefixtures("catalogue")
 
 DOCUMENTS = ["achievements", "progress"]
-SHAPES = {"achievements": UserAchievements, "progress": UserProgress}
+SHAPES: dict[str, Any] = {"achievements": UserAchievements, "progress": UserProgress}
 
 
 @pytest.fixture
