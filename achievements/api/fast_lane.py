@@ -31,8 +31,8 @@ class FastLaneMiddleware:
         meta = request.META
         if (
             request.method not in {"GET", "HEAD"}
-            or "HTTP_COOKIE" in meta
-            or "HTTP_ORIGIN" in meta
+            or meta.get("HTTP_COOKIE")
+            or meta.get("HTTP_ORIGIN")
             or not request.path_info.startswith(PREFIX)
         ):
             return self.get_response(request)
