@@ -3,9 +3,10 @@
 import secrets
 import time
 from threading import Lock
+from typing import Any
 
 from django.core.validators import MaxValueValidator, MinValueValidator
-from django.db import models
+from django.db import models, transaction
 from django.utils import timezone
 
 _ID_EPOCH_MS = 1_577_836_800_000  # 2020-01-01
@@ -73,3 +74,8 @@ class TestResult(models.Model):
 
     def __str__(self) -> str:
         return f"test {self.id} of user {self.user_id}: {self.wpm} wpm"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        # Django sends post_save after the row is committed, unless a transaction is open.
+        with transaction.atomic():
+            super().save(*args, **kwargs)
