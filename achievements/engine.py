@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from achievements import metrics, tables
+from achievements import failpoints, metrics, tables
 from achievements.advance import History, Origins, Step, advance, revise
 from achievements.effects import BatchResult, run_effects
 from achievements.errors import StaleRulebook
@@ -44,11 +44,19 @@ def run_batch(work: Callable[[Rulebook], Result]) -> Result:
     with metrics.BATCH_SECONDS.time():
         rulebook = get_rulebook()
         try:
-            return run_transaction(lambda: work(rulebook))
+            result = run_transaction(lambda: _work_to_commit(work, rulebook))
         except StaleRulebook:
             # Another worker has applied a newer publication: two seconds are too long to wait.
             newest = refresh_rulebook()
-            return run_transaction(lambda: work(newest))
+            result = run_transaction(lambda: _work_to_commit(work, newest))
+    failpoints.reach(failpoints.AFTER_COMMIT)
+    return result
+
+
+def _work_to_commit(work: Callable[[Rulebook], Result], rulebook: Rulebook) -> Result:
+    result = work(rulebook)
+    failpoints.reach(failpoints.BEFORE_COMMIT)
+    return result
 
 
 def apply_batch(rulebook: Rulebook, events: Iterable[Event]) -> BatchResult:
@@ -64,6 +72,8 @@ def apply_batch(rulebook: Rulebook, events: Iterable[Event]) -> BatchResult:
     steps: dict[int, Step] = {}
     rest: dict[int, Sequence[Event]] = {}
     for user_id, own in by_user.items():
+        if failpoints.armed:
+            failpoints.reach(failpoints.APPLY_USER, user_id=user_id)
         row = rows[user_id]
         archive = archives.get(user_id, Archive())
         step = None if row is None else advance(rulebook, row, own, archive)
