@@ -43,7 +43,7 @@ def test_issue_token_is_for_development(settings: Any, changes: dict[str, Any]) 
 
 def test_create_service_key(db: None) -> None:
     secret = run("create_service_key", "typing site", "--scope", "events:write")
-    key = ServiceKey.objects.get_from_key(secret)
+    key: Any = ServiceKey.objects.get_from_key(secret)
     assert (key.name, key.scopes) == ("typing site", ["events:write"])
 
 
