@@ -121,8 +121,9 @@ def _is_met(
     for head in ("all", "any", "of"):
         if head in tree:
             met = [_is_met(child, target, past, window, held) for child in tree[head]]
-            return sum(met) >= {"all": len(met), "any": 1}.get(head, tree.get("atLeast", 0))
-    wanted = tree.get("atLeast", target)
+            needed: int = {"all": len(met), "any": 1}.get(head) or tree["atLeast"]
+            return sum(met) >= needed
+    wanted: Any = tree.get("atLeast", target)
     # A best is compared as the number it is; the others in whole thousandths.
     exact = Fraction(wanted) if "best" in tree else Fraction(str(wanted))
     return measure(tree, past, window) >= exact
@@ -161,7 +162,7 @@ def _is_inside(test: Tree, window: tuple[float | None, float | None]) -> bool:
 
 def _local_date(test: Tree) -> date:
     offset = timedelta(minutes=test.get("utcOffsetMinutes", 0))
-    return (test["occurredAt"] + offset).date()  # type: ignore[no-any-return]
+    return (test["occurredAt"] + offset).date()
 
 
 def _longest_run(passed: Sequence[bool]) -> int:

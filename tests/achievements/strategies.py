@@ -76,7 +76,8 @@ def leaves(draw: st.DrawFn) -> dict[str, Any]:
         if kind == "average":
             leaf["last"] = draw(st.integers(2, 4))
     where = draw(conditions())
-    if where or draw(st.booleans()):
+    has_empty_where: bool = draw(st.booleans())
+    if where or has_empty_where:
         leaf["where"] = where
     return leaf
 
@@ -117,7 +118,7 @@ def definition_lists(
             if draw(st.booleans()) and with_unlocked:
                 tree = {"all": [tree, draw(criteria())]}
         else:
-            targets = [None]  # type: ignore[list-item]
+            targets = [None]
         since, until = sorted(draw(st.tuples(st.integers(0, 90), st.integers(0, 90))))
         has_window = draw(st.integers(0, 4)) == 0
         definitions.append(
@@ -204,7 +205,7 @@ def lives(
         Event(
             user_id=USER_ID,
             test_result_id=test_id,
-            event_type=TEST_COMPLETED,  # type: ignore[arg-type]
+            event_type=TEST_COMPLETED,
             metrics=draw(metrics(with_test_count=with_test_count)),
             occurred_at=_at(step),
             utc_offset_minutes=draw(st.sampled_from(OFFSETS)),
@@ -219,7 +220,7 @@ def make_invalidation(test_id: int, at: datetime = START) -> Event:
     return Event(
         user_id=USER_ID,
         test_result_id=test_id,
-        event_type=TEST_INVALIDATED,  # type: ignore[arg-type]
+        event_type=TEST_INVALIDATED,
         occurred_at=at,
     )
 
