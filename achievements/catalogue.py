@@ -83,7 +83,7 @@ def load_catalogue(path: Path, *, dry_run: bool = False) -> CatalogueDiff:
         achievement = existing.get(slug) or Achievement(slug=slug)
         changes = _apply_entry(achievement, entry)
         wanted[slug] = achievement
-        if achievement.pk is None:
+        if slug not in existing:
             diff.created.append(slug)
             touched.append(achievement)
         elif changes:

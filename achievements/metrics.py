@@ -1,6 +1,6 @@
 """Every Prometheus instrument of the app, with its meaning (storage floor)."""
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 EVENTS = Counter(
     "achievements_events",
@@ -29,4 +29,24 @@ WAKEUPS = Counter(
 )
 EFFECT_FAILURES = Counter(
     "achievements_effect_failures", "Effects after the commit that failed.", ["effect"]
+)
+RELAYED = Counter("achievements_relayed", "Outbox rows published and acknowledged.")
+RELAY_FAILURES = Counter(
+    "achievements_relay_failures", "Outbox rows that Kafka did not acknowledge; they stay pending."
+)
+CONSUMER_FAILURES = Counter(
+    "achievements_consumer_failures", "Batches that the database refused; they are tried again."
+)
+REJECTED_COMMITS = Counter(
+    "achievements_rejected_commits",
+    "Offset commits refused in a rebalance; harmless.",
+)
+DEAD_LETTERS = Counter("achievements_dead_letters", "Messages set aside in the dead letter topic.")
+LAG_EVENTS = Gauge(
+    "achievements_lag_events", "Messages that wait in a partition of this process.", ["partition"]
+)
+LAG_SECONDS = Gauge(
+    "achievements_lag_seconds",
+    "Age of the newest applied message of a partition in which more wait.",
+    ["partition"],
 )

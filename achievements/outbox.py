@@ -2,7 +2,7 @@
 
 A row is deleted in the very transaction that applies its event, so a crash at any moment
 leaves it either pending or done. Who drains it is the setting EVENT_TRANSPORT: this
-process at once, or Celery workers woken by a task.
+process at once, Celery workers woken by a task, or the relay to Kafka (relay.py).
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError, transaction
 
-from achievements import metrics
+from achievements import bell, metrics
 from achievements.effects import BatchResult, run_effects
 from achievements.engine import apply_batch, run_batch
 from achievements.errors import StaleRulebook
@@ -43,7 +43,16 @@ def record_events(events: Iterable[Event]) -> None:
 
 
 def accept_events(events: Sequence[Event]) -> None:
-    """Make events durable and hand them on; returns only then. Raises django.db errors."""
+    """Make events durable and hand them on; returns only then.
+
+    With Kafka they go straight to the topic. Raises django.db errors and NotDurable.
+    """
+    if settings.EVENT_TRANSPORT == "kafka":
+        # Not at the top: the embedded default does without the Kafka client.
+        from achievements.producer import publish_events
+
+        publish_events(events)
+        return
     with transaction.atomic():
         record_events(events)
 
@@ -52,7 +61,9 @@ def dispatch() -> None:
     """Hand what is recorded to the transport."""
     if settings.EVENT_TRANSPORT == "celery":
         wake_worker()
-    elif settings.EVENT_TRANSPORT == "inline":
+    elif settings.EVENT_TRANSPORT == "kafka":
+        bell.ring()
+    else:
         drain_outbox()
 
 

@@ -1,0 +1,312 @@
+"""The Kafka consumer (transports floor): batches to the engine, then offsets.
+
+Offsets of a batch are committed when its transaction is, so a crash delivers it again
+and the engine applies nothing twice. While the database is away the partitions are paused
+and the group membership is kept alive; what the engine cannot apply becomes a dead letter.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event as Flag
+from typing import Any, Final
+
+import structlog
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+from django.db import DatabaseError, InterfaceError, close_old_connections, connection
+
+from achievements import metrics
+from achievements.dead_letters import DeadLetter, DeadLetterLimit, make_record
+from achievements.engine import process_events
+from achievements.errors import AchievementsError, StaleRulebook
+from achievements.events import Event, EventError, decode_event
+from achievements.failpoints import reach
+from achievements.lag import forget_lag, measure_lag
+from achievements.producer import EventProducer
+from achievements.topics import CONSUMER_GROUP, EVENTS_TOPIC, make_consumer_settings
+
+BATCH_EVENTS: Final = 100
+MAX_BATCH_EVENTS: Final = 500
+FILL_SECONDS: Final = 0.05
+FIRST_DELAY_SECONDS: Final = 0.2
+MAX_DELAY_SECONDS: Final = 5.0
+LAG_EVERY_SECONDS: Final = 5.0
+HEARTBEAT_EVERY_SECONDS: Final = 1.0
+
+logger = structlog.get_logger(__name__)
+
+
+class ConsumerFailed(AchievementsError):
+    """Too many failures in a row: the supervisor should start the consumer again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConsumerOptions:
+    """How one consumer works; sizes in events, times in seconds."""
+
+    instance: str  # its name in the group; the same after a restart
+    group: str = CONSUMER_GROUP
+    batch_events: int = BATCH_EVENTS
+    max_batch_events: int = MAX_BATCH_EVENTS  # up to which a batch grows while there is lag
+    session_seconds: int = 20
+    max_failures: int = 30
+    from_beginning: bool = False
+    heartbeat_file: Path | None = None
+
+
+class EventConsumer:
+    """Consumes `achievement-events` until told to stop."""
+
+    def __init__(self, options: ConsumerOptions, stop: Flag) -> None:
+        self.options = options
+        self.stop = stop
+        self.limit = DeadLetterLimit()
+        self.producer = EventProducer()
+        self.size = options.batch_events
+        self.held: list[Message] = []  # taken from Kafka, not applied yet
+        self.is_paused = False
+        self.rewound: set[int] = set()  # partitions that were set to their start once
+        self.ends: dict[int, int] = {}  # the offset after what is applied, by partition
+        self.newest_at: dict[int, float] = {}  # when the newest applied message was published
+        self.lag_due = self.heartbeat_due = 0.0
+        self.consumer = Consumer(
+            {
+                **make_consumer_settings(
+                    group=options.group,
+                    instance=options.instance,
+                    session_seconds=options.session_seconds,
+                ),
+                "on_commit": self._on_commit,
+            }
+        )
+
+    def run(self) -> None:
+        """Work until `stop` is set, then finish the batch and leave.
+
+        Raises ConsumerFailed after `max_failures` in a row, TooManyDeadLetters, and
+        KafkaException for what a restart has to mend.
+        """
+        self.consumer.subscribe(
+            [EVENTS_TOPIC],
+            on_assign=self._on_assign,
+            on_revoke=self._on_revoke,
+            on_lost=self._on_revoke,
+        )
+        try:
+            while not self.stop.is_set():
+                self._beat()
+                messages = self._take()
+                if messages:
+                    self._finish(messages)
+        finally:
+            self._commit_last()
+            # A static member that closes keeps its partitions until its session ends, so that
+            # a restart moves nothing.
+            self.consumer.close()
+            self.producer.close()
+
+    def _take(self) -> list[Message]:
+        """Return the next batch: larger while there is a backlog, smaller when it is gone."""
+        messages = self.consumer.consume(self.size, timeout=FILL_SECONDS)
+        is_full = len(messages) == self.size
+        wanted = self.size * 2 if is_full else len(messages)
+        self.size = min(self.options.max_batch_events, max(self.options.batch_events, wanted))
+        return [message for message in messages if self._is_readable(message)]
+
+    def _is_readable(self, message: Message) -> bool:
+        error = message.error()
+        if error is None:
+            return True
+        if error.code() == KafkaError._PARTITION_EOF or error.retriable():
+            return False
+        # Unknown topics and all brokers away pass by themselves; the client keeps trying.
+        logger.warning("kafka_error", error=str(error))
+        if error.fatal():
+            raise KafkaException(error)
+        return False
+
+    def _finish(self, messages: list[Message]) -> None:
+        """Apply a batch, waiting for the database as long as that takes, and commit."""
+        self.held = messages
+        failures = 0
+        while self.held:
+            try:
+                self._apply(self.held)
+                break
+            except (DatabaseError, InterfaceError, StaleRulebook) as error:
+                failures += 1
+                metrics.CONSUMER_FAILURES.inc()
+                logger.warning("batch_failed", failures=failures, error=str(error))
+                if failures >= self.options.max_failures:
+                    raise ConsumerFailed(str(error)) from error
+                self._rest(min(MAX_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2**failures))
+                if self.stop.is_set():
+                    return  # uncommitted: the batch is delivered again
+        self._resume()
+        self._commit(self.held)
+        self.held = []
+
+    def _apply(self, messages: Sequence[Message]) -> None:
+        letters: list[DeadLetter] = []
+        events: list[tuple[Message, Event]] = []
+        for message in messages:
+            try:
+                events.append((message, decode_message(message)))
+            except EventError as error:
+                letters.append(DeadLetter(message, str(error)))
+        apply_or_isolate(events, letters)
+        if letters:
+            self._bury(messages, letters)
+        reach("consumer_before_commit")
+
+    def _bury(self, messages: Sequence[Message], letters: list[DeadLetter]) -> None:
+        """Publish dead letters; nothing is committed before the cluster has them."""
+        dead = {place_of(letter.message) for letter in letters}
+        self.limit.check([place_of(message) in dead for message in messages])
+        acknowledged = self.producer.publish([make_record(letter) for letter in letters])
+        if not all(acknowledged):
+            raise ConsumerFailed("the topic of dead letters does not acknowledge")
+        metrics.DEAD_LETTERS.inc(len(letters))
+        for letter in letters:
+            logger.warning(
+                "dead_letter",
+                reason=letter.reason,
+                partition=letter.message.partition(),
+                offset=letter.message.offset(),
+            )
+
+    def _commit(self, messages: Sequence[Message]) -> None:
+        """Commit the position after each partition's last message, without waiting."""
+        ends: dict[int, int] = {}
+        for message in messages:
+            partition, offset = place_of(message)
+            if offset >= ends.get(partition, 0):
+                ends[partition] = offset + 1
+                self.newest_at[partition] = message.timestamp()[1] / 1000
+        self.ends.update(ends)
+        if ends:
+            self._commit_offsets(ends, is_last=False)
+
+    def _commit_last(self) -> None:
+        """Wait for the last offsets, so that a restart in order repeats nothing."""
+        if self.ends:
+            self._commit_offsets(self.ends, is_last=True)
+
+    def _commit_offsets(self, ends: dict[int, int], *, is_last: bool) -> None:
+        offsets = [TopicPartition(EVENTS_TOPIC, p, end) for p, end in ends.items()]
+        try:
+            if is_last:
+                self.consumer.commit(offsets=offsets, asynchronous=False)
+            else:
+                self.consumer.commit(offsets=offsets, asynchronous=True)
+        except KafkaException as error:
+            self._count_rejected(error.args[0])
+
+    def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        failed = error or next((p.error for p in partitions if p.error), None)
+        if failed is not None and failed.code() != KafkaError._NO_OFFSET:
+            self._count_rejected(failed)
+
+    def _count_rejected(self, error: Any) -> None:
+        """A rebalance took the partition: its next owner gets the batch again, harmlessly."""
+        metrics.REJECTED_COMMITS.inc()
+        logger.info("commit_rejected", error=str(error))
+
+    def _rest(self, seconds: float) -> None:
+        """Let the database recover while the group still hears from us."""
+        close_old_connections()
+        connection.close()
+        if not self.is_paused:
+            self.consumer.pause(self.consumer.assignment())
+            self.is_paused = True
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and not self.stop.is_set():
+            message = self.consumer.poll(0.1)
+            if message is not None and self._is_readable(message):
+                self.held.append(message)
+            self._beat()
+
+    def _resume(self) -> None:
+        if self.is_paused:
+            self.consumer.resume(self.consumer.assignment())
+            self.is_paused = False
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        for partition in partitions:
+            if self.options.from_beginning and partition.partition not in self.rewound:
+                partition.offset = OFFSET_BEGINNING
+                self.rewound.add(partition.partition)
+        consumer.incremental_assign(partitions)
+        if self.is_paused:
+            consumer.pause(partitions)
+        logger.info("partitions_assigned", partitions=sorted(p.partition for p in partitions))
+
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """What is held of these partitions belongs to their next owner now."""
+        gone = {p.partition for p in partitions}
+        self.held = [m for m in self.held if place_of(m)[0] not in gone]
+        for number in gone:
+            self.ends.pop(number, None)
+            self.newest_at.pop(number, None)
+        forget_lag(gone)
+        logger.info("partitions_revoked", partitions=sorted(gone))
+
+    def _beat(self) -> None:
+        now = time.monotonic()
+        if self.options.heartbeat_file and now >= self.heartbeat_due:
+            self.heartbeat_due = now + HEARTBEAT_EVERY_SECONDS
+            self.options.heartbeat_file.touch()
+        if now >= self.lag_due:
+            self.lag_due = now + LAG_EVERY_SECONDS
+            measure_lag(self.consumer, self.newest_at)
+
+
+def place_of(message: Message) -> tuple[int, int]:
+    """Return the partition and the offset of a message that was received."""
+    partition, offset = message.partition(), message.offset()
+    assert partition is not None
+    assert offset is not None
+    return partition, offset
+
+
+def decode_message(message: Message) -> Event:
+    """Decode a message; one without occurredAt happened when the broker got it."""
+    value = message.value()
+    timestamp = message.timestamp()[1]
+    # The broker's time, not ours: a message that is replayed means the same as the first time.
+    at = datetime.fromtimestamp(timestamp / 1000, UTC) if timestamp > 0 else datetime.now(UTC)
+    return decode_event(value or b"", now=at)
+
+
+def apply_or_isolate(
+    events: Sequence[tuple[Message, Event]],
+    letters: list[DeadLetter],
+    apply: Callable[[list[Event]], object] = process_events,
+) -> None:
+    """Apply events; what makes the engine itself fail is found by halving and set aside.
+
+    Raises django.db errors: those are not the events' fault.
+    """
+    if not events:
+        return
+    try:
+        apply([event for _, event in events])
+    except (DatabaseError, InterfaceError, StaleRulebook):
+        raise
+    except Exception as error:
+        if len(events) == 1:
+            logger.exception("event_not_applied")
+            letters.append(DeadLetter(events[0][0], f"{type(error).__name__}: {error}"))
+            return
+        middle = len(events) // 2
+        apply_or_isolate(events[:middle], letters, apply)
+        apply_or_isolate(events[middle:], letters, apply)

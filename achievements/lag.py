@@ -1,0 +1,101 @@
+"""How far behind the consumers are (transports floor): in events and in seconds."""
+
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, TopicPartition
+
+from achievements import metrics
+from achievements.topics import CONSUMER_GROUP, EVENTS_TOPIC, make_admin_settings
+
+TIMEOUT_SECONDS: Final = 10.0
+
+
+def measure_lag(consumer: Consumer, newest_at: Mapping[int, float]) -> None:
+    """Set the gauges of this process's partitions, from what the client knows already.
+
+    `newest_at` says when the newest applied message of a partition was published; the lag
+    in seconds is its age while something waits behind it.
+    """
+    try:
+        positions = consumer.position(consumer.assignment())
+    except KafkaException:
+        return  # between two assignments
+    for position in positions:
+        low, high = consumer.get_watermark_offsets(position, cached=True)
+        if high < 0:
+            continue  # nothing fetched yet
+        done = position.offset if position.offset >= 0 else low
+        lag = max(0, high - done)
+        name = str(position.partition)
+        metrics.LAG_EVENTS.labels(name).set(lag)
+        at = newest_at.get(position.partition)
+        metrics.LAG_SECONDS.labels(name).set(max(0.0, time.time() - at) if lag and at else 0)
+
+
+def forget_lag(partitions: Iterable[int]) -> None:
+    """Another process reports these partitions now."""
+    for number in partitions:
+        for gauge in (metrics.LAG_EVENTS, metrics.LAG_SECONDS):
+            with suppress(KeyError):
+                gauge.remove(str(number))
+
+
+def read_lag(group: str = CONSUMER_GROUP) -> list[dict[str, Any]]:
+    """Ask the cluster: per partition the end, what is committed, the lag in events and seconds.
+
+    The seconds are the age of the oldest message that is not committed. Raises
+    KafkaException when the cluster does not answer.
+    """
+    reader = Consumer(
+        {
+            **make_admin_settings(),
+            "group.id": group,
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+        }
+    )
+    try:
+        topic = reader.list_topics(EVENTS_TOPIC, timeout=TIMEOUT_SECONDS).topics[EVENTS_TOPIC]
+        partitions = [TopicPartition(EVENTS_TOPIC, number) for number in sorted(topic.partitions)]
+        rows = []
+        for committed in reader.committed(partitions, timeout=TIMEOUT_SECONDS):
+            low, high = reader.get_watermark_offsets(committed, timeout=TIMEOUT_SECONDS)
+            done = low if committed.offset == OFFSET_INVALID else max(low, committed.offset)
+            rows.append(
+                {
+                    "partition": committed.partition,
+                    "end": high,
+                    "committed": None if committed.offset == OFFSET_INVALID else committed.offset,
+                    "lagEvents": max(0, high - done),
+                    "lagSeconds": 0.0,
+                }
+            )
+        _add_seconds(reader, rows)
+        return rows
+    finally:
+        reader.close()
+
+
+def _add_seconds(reader: Consumer, rows: list[dict[str, Any]]) -> None:
+    """Read the first message that waits in each partition that lags."""
+    waiting = {row["partition"]: row for row in rows if row["lagEvents"]}
+    if not waiting:
+        return
+    reader.assign(
+        [
+            TopicPartition(EVENTS_TOPIC, number, row["end"] - row["lagEvents"])
+            for number, row in waiting.items()
+        ]
+    )
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while waiting and time.monotonic() < deadline:
+        message = reader.poll(0.5)
+        if message is None or message.error():
+            continue
+        row = waiting.pop(message.partition() or 0, None)
+        if row is not None:
+            row["lagSeconds"] = round(max(0.0, time.time() - message.timestamp()[1] / 1000), 3)
+            reader.incremental_unassign([TopicPartition(EVENTS_TOPIC, row["partition"])])
