@@ -18,6 +18,9 @@ from achievements.rulebooks import define, publish_rulebook
 from profiles.models import Profile, TestResult
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+PLAIN_TEST: dict[str, Any] = {
+    "wpm": 40.0, "accuracy": 90.0, "durationSeconds": 1.0, "mode": "time", "language": "english",
+}  # fmt: skip
 _user_ids = count(1_000_001)
 
 
@@ -92,8 +95,8 @@ def make_event(
     utc_offset_minutes: int = 0,
     **metrics: Any,
 ) -> Event:
-    """Return an event; without a time, tests of higher ids come later."""
-    values = metrics if metrics or event_type != "test_completed" else {"wpm": 60.0}
+    """Return an event as test_results would; without a time, tests of higher ids come later."""
+    values = {**PLAIN_TEST, **metrics} if event_type == "test_completed" else {}
     return Event(
         user_id=user_id,
         test_result_id=test_id,
@@ -119,7 +122,6 @@ def store_history(events: Iterable[Event]) -> None:
         key = event.user_id, event.test_result_id
         metrics = msgspec.structs.asdict(event.metrics)
         metrics.pop("test_count")
-        required = {"wpm": 0.0, "accuracy": 0.0, "duration_seconds": 1.0}
         given = {name: value for name, value in metrics.items() if value is not None}
         rows[key] = TestResult(
             user_id=event.user_id,
@@ -127,7 +129,7 @@ def store_history(events: Iterable[Event]) -> None:
             completed_at=event.occurred_at,
             utc_offset_minutes=event.utc_offset_minutes,
             invalidated_at=NOON if key in undone else None,
-            **{**required, **given},
+            **given,
         )
     TestResult.objects.bulk_create(rows.values())
 
