@@ -194,12 +194,16 @@ def _check(event: Event, now: datetime) -> None:
         )
     elif at < EARLIEST:
         raise EventError(Problem("/occurredAt", "too_old", "occurredAt is before 2000-01-01."))
-    if event.event_type == TEST_COMPLETED and not any(
-        value is not None for value in msgspec.structs.astuple(event.metrics)
-    ):
+    if event.event_type == TEST_COMPLETED and not _is_measured(event.metrics):
         raise EventError(
             Problem("/metrics", "missing", "test_completed needs at least one metric.")
         )
+
+
+def _is_measured(metrics: Metrics) -> bool:
+    return metrics.wpm is not None or any(
+        value is not None for value in msgspec.structs.astuple(metrics)
+    )
 
 
 def decode_batch(body: bytes, *, now: datetime) -> DecodedBatch:

@@ -33,6 +33,7 @@ class Progress(msgspec.Struct, array_like=True):
     utc_offset_minutes: int = 0
     notified: int = 0  # how many notifications the user was ever sent
     is_partial: bool = False  # counts tests that the history does not hold
+    rulebook_version: int = 0  # under which the row last changed
 
     @property
     def unlocked(self) -> dict[int, int]:
@@ -211,10 +212,16 @@ def apply_events(rulebook: Rulebook, progress: Progress, events: Sequence[Event]
             progress.last_at, progress.last_id = at, event.test_result_id
             progress.utc_offset_minutes = event.utc_offset_minutes
             for position, column, last, ladder in plan.averages:
-                value = values[position]
-                old = value[0]
-                _add_to_average(value, round(metrics[column] * SCALE), last)
-                candidates += ladder.crossed(old, value[0])
+                value = values[position]  # [best sum of `last` in a row, then the newest values]
+                value.append(round(metrics[column] * SCALE))
+                if len(value) > last:
+                    if len(value) > last + 1:
+                        del value[1]
+                    old = value[0]
+                    total = sum(value) - old
+                    if total > old:
+                        value[0] = total
+                        candidates += ladder.crossed(old, total)
             for position, ladder in plan.runs:
                 value = values[position]
                 value[1] += 1
@@ -271,8 +278,9 @@ def needs_replay(rulebook: Rulebook, progress: Progress, fresh: Sequence[Event])
     """Whether these events change the past: an invalidation, or a late test where order matters."""
     if not fresh:
         return False
-    if any(event.event_type != TEST_COMPLETED for event in fresh):
-        return True
+    for event in fresh:
+        if event.event_type != TEST_COMPLETED:
+            return True
     return rulebook.has_ordered and order_of(fresh[0]) < (progress.last_at, progress.last_id)
 
 
@@ -345,12 +353,3 @@ def _count_total(
         new = max(progress.values[position], progress.reported)
         if new > old:
             candidates += ladder.crossed(old, new)
-
-
-def _add_to_average(value: list[Any], scaled: int, last: int) -> None:
-    """[best sum of `last` in a row, then the newest values, at most `last` of them]."""
-    value.append(scaled)
-    if len(value) > last + 1:
-        del value[1]
-    if len(value) == last + 1:
-        value[0] = max(value[0], sum(value) - value[0])

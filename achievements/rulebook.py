@@ -8,7 +8,7 @@ looked at only when an accumulator crosses one of its thresholds.
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import eq as equal
 from operator import ge, gt, le, lt
@@ -93,10 +93,13 @@ class Ladder:
     thresholds: list[float] = field(default_factory=list)
     waiting: list[tuple[Rule, ...]] = field(default_factory=list)
 
-    def crossed(self, old: float, new: float) -> list[Rule]:
+    def crossed(self, old: float, new: float) -> Sequence[Rule]:
         """Return the rules with a threshold above `old` and at or below `new`."""
-        start = bisect_right(self.thresholds, old)
-        stop = bisect_right(self.thresholds, new, start)
+        thresholds = self.thresholds
+        start = bisect_right(thresholds, old)
+        if start == len(thresholds) or thresholds[start] > new:
+            return ()  # nearly always
+        stop = bisect_right(thresholds, new, start)
         return [rule for rules in self.waiting[start:stop] for rule in rules]
 
 

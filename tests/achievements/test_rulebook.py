@@ -169,7 +169,7 @@ class TestLadders:
     ) -> None:
         old, new = sorted((old, new))
         ladder: Any = Ladder(thresholds, [(t,) for t in thresholds])  # type: ignore[misc]
-        assert ladder.crossed(old, new) == [t for t in thresholds if old < t <= new]
+        assert list(ladder.crossed(old, new)) == [t for t in thresholds if old < t <= new]
 
     def test_rules_that_wait_at_one_threshold_come_together(self) -> None:
         rulebook = compile_rulebook(
