@@ -103,8 +103,8 @@ def read_rows(
     rows: dict[int, Progress | None] = {}
     for user_id, (_, state) in stored.items():
         row = decode_progress(state) if state else None
-        if row is not None and len(row.values) > rulebook.size:
-            raise StaleRulebook(f"user {user_id} holds {len(row.values)} accumulators")
+        if row is not None and row.rulebook_version > rulebook.version:
+            raise StaleRulebook(f"user {user_id} was last under rulebook {row.rulebook_version}")
         rows[user_id] = row
     return rows
 

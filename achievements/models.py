@@ -57,7 +57,7 @@ class Accumulator(models.Model):
     """
 
     position = models.PositiveIntegerField(primary_key=True)
-    key = models.CharField(max_length=2000)
+    key = models.TextField()  # unbounded: it spells out every condition
     created_at = models.DateTimeField(auto_now_add=True)
     retired_at = models.DateTimeField(null=True)
 

@@ -62,6 +62,9 @@ def store_steps(
         seen += make_seen_rows(user_id, step.leaving)
         state = encode_progress(row)
         if state != before.state:
+            if row.rulebook_version != rulebook.version:
+                row.rulebook_version = rulebook.version
+                state = encode_progress(row)
             progress.append((user_id, before.revision + 1, state))
     tables.store_progress(progress)
     # Revoked first: a level may be lost and earned again in one step.
