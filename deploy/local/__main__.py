@@ -1,7 +1,8 @@
 """Runs a command beside real servers: python -m deploy.local mariadb redis broker -- COMMAND.
 
 `mariadb` sets DATABASE_URL (and DATABASE_ADMIN_URL), `redis` sets REDIS_URL, `broker` is a second
-Redis and sets CELERY_BROKER_URL. Everything stops when the command ends.
+Redis and sets CELERY_BROKER_URL, `kafka` sets KAFKA_BOOTSTRAP_SERVERS, `influxdb` sets
+INFLUXDB_URL. Everything stops when the command ends.
 """
 
 import argparse
@@ -12,10 +13,18 @@ import subprocess
 import sys
 from types import FrameType
 
-from deploy.local.process import MissingProgram, StartError
+from deploy.local.influxdb import InfluxDB
+from deploy.local.kafka import Kafka
+from deploy.local.process import LocalProcess, MissingProgram, StartError
 from deploy.local.servers import MariaDB, Redis
 
-SERVERS = ("mariadb", "redis", "broker")
+SERVERS: dict[str, type[LocalProcess]] = {
+    "mariadb": MariaDB,
+    "redis": Redis,
+    "broker": Redis,
+    "kafka": Kafka,
+    "influxdb": InfluxDB,
+}
 
 
 def read_arguments(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -52,12 +61,17 @@ def start_servers(
         environment["REDIS_URL"] = stack.enter_context(Redis()).url
     if "broker" in names:
         environment["CELERY_BROKER_URL"] = stack.enter_context(Redis()).url
+    if "kafka" in names:
+        kafka = stack.enter_context(Kafka())
+        environment["KAFKA_BOOTSTRAP_SERVERS"] = kafka.bootstrap_servers
+    if "influxdb" in names:
+        environment["INFLUXDB_URL"] = stack.enter_context(InfluxDB()).url
     return environment
 
 
 def find_missing(names: list[str]) -> list[str]:
     missing = []
-    for kind in {MariaDB if name == "mariadb" else Redis for name in names}:
+    for kind in {SERVERS[name] for name in names}:
         try:
             kind().remove()
         except MissingProgram as error:

@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import random
 import re
 import shutil
 import signal
@@ -18,7 +19,10 @@ from typing import Self
 
 HOST = "127.0.0.1"
 FOLDER_PREFIX = "laurel-local-"
+LOWEST_PORT = 10_240
 PR_SET_PDEATHSIG = 1
+_PORT_RANGE_FILE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_chosen_ports: set[int] = set()
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -29,8 +33,10 @@ class StartError(RuntimeError):
 class MissingProgram(RuntimeError):
     """A program is not installed; the message holds the command that installs it."""
 
-    def __init__(self, program: str, package: str) -> None:
-        super().__init__(f"{program} is not installed: apt-get install -y {package}")
+    def __init__(
+        self, program: str, package: str, *, installer: str = "apt-get install -y"
+    ) -> None:
+        super().__init__(f"{program} is not installed: {installer} {package}")
         self.program = program
         self.package = package
 
@@ -45,9 +51,21 @@ def find_program(names: tuple[str, ...], *, package: str) -> str:
 
 
 def find_free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind((HOST, 0))
-        return int(listener.getsockname()[1])
+    """A port outside the range that the kernel gives to outgoing connections.
+
+    Inside that range a client that reconnects while its server is down can take the server's own
+    port, and the server then never starts again.
+    """
+    lowest_outgoing = int(_PORT_RANGE_FILE.read_text().split()[0])
+    for _ in range(1000):
+        port = random.randrange(LOWEST_PORT, lowest_outgoing) if lowest_outgoing > 20_000 else 0
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind((HOST, port))
+            port = int(listener.getsockname()[1])
+            if port not in _chosen_ports:
+                _chosen_ports.add(port)
+                return port
+    raise StartError("No free port was found.")
 
 
 def make_folder() -> Path:
@@ -64,7 +82,7 @@ def _remove_abandoned_folders() -> None:
 
 
 class LocalProcess(ABC):
-    """One process with its log, its port and a folder of its own.
+    """One process with its log, its port and a folder of its own; a folder that is given is kept.
 
     Start it from the main thread: the kernel ties its life to the thread that started it.
     """
@@ -73,9 +91,11 @@ class LocalProcess(ABC):
     start_timeout_seconds = 30.0
     stop_timeout_seconds = 20.0
 
-    def __init__(self) -> None:
-        self.port = find_free_port()
-        self.folder = make_folder()
+    def __init__(self, *, port: int | None = None, folder: Path | None = None) -> None:
+        self.port = port or find_free_port()
+        self.keeps_folder = folder is not None
+        self.folder = folder or make_folder()
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.process: subprocess.Popen[bytes] | None = None
 
     @abstractmethod
@@ -177,9 +197,10 @@ class LocalProcess(ABC):
             self.process.send_signal(number)
 
     def remove(self) -> None:
-        """Stops it and deletes its folder."""
+        """Stops it and deletes its folder, unless that was given."""
         self.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if not self.keeps_folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def read_log_end(self, line_count: int = 25) -> str:
         with contextlib.suppress(FileNotFoundError):

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 
 from deploy.local.process import HOST, LocalProcess, StartError, find_program
 
@@ -28,12 +29,18 @@ class MariaDB(LocalProcess):
     name = "mariadb"
     package = "mariadb-server"
 
-    def __init__(self, options: Mapping[str, str | int] | None = None) -> None:
+    def __init__(
+        self,
+        options: Mapping[str, str | int] | None = None,
+        *,
+        port: int | None = None,
+        folder: Path | None = None,
+    ) -> None:
         self.server_program = find_program(("mariadbd", "mysqld"), package=self.package)
         self.install_program = find_program(
             ("mariadb-install-db", "mysql_install_db"), package=self.package
         )
-        super().__init__()
+        super().__init__(port=port, folder=folder)
         self.options = {**MARIADB_OPTIONS, **(options or {})}
         self.password = secrets.token_hex(12)
         self.data_folder = self.folder / "data"
@@ -52,9 +59,10 @@ class MariaDB(LocalProcess):
         return "mysql" if os.geteuid() == 0 else None
 
     def prepare(self) -> None:
-        if self.data_folder.exists():
-            return
+        is_new = not self.data_folder.exists()
         self._create_files()
+        if not is_new:
+            return
         done = subprocess.run(
             [
                 self.install_program,
@@ -77,7 +85,7 @@ class MariaDB(LocalProcess):
             raise StartError(f"mariadb-install-db failed:\n{done.stdout.decode(errors='replace')}")
 
     def _create_files(self) -> None:
-        self.data_folder.mkdir()
+        self.data_folder.mkdir(exist_ok=True)
         init_file = self.folder / "init.sql"
         init_file.write_text(self._build_init_sql())
         init_file.chmod(0o600)
@@ -129,9 +137,15 @@ class Redis(LocalProcess):
     name = "redis"
     package = "redis-server"
 
-    def __init__(self, options: Mapping[str, str | int] | None = None) -> None:
+    def __init__(
+        self,
+        options: Mapping[str, str | int] | None = None,
+        *,
+        port: int | None = None,
+        folder: Path | None = None,
+    ) -> None:
         self.server_program = find_program(("redis-server",), package=self.package)
-        super().__init__()
+        super().__init__(port=port, folder=folder)
         self.options = dict(options or {})
 
     @property
