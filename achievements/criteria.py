@@ -16,6 +16,7 @@ MAX_DEPTH: Final = 8
 MAX_NODES: Final = 64
 MAX_CONDITIONS: Final = 16
 MAX_TEXTS: Final = 64
+MAX_TEXT: Final = 40
 MAX_LAST: Final = 100
 MAX_DISTINCT: Final = 256
 MAX_TARGET: Final = 10**12
@@ -188,9 +189,18 @@ def _text_of(operand: float | tuple[str, ...]) -> str:
     return repr(float(operand)).removesuffix(".0")
 
 
+def _show(name: object) -> str:
+    """Write a name so that any text can carry it: half a character becomes its escape."""
+    return str(name).encode(errors="backslashreplace").decode()
+
+
 def _escape(name: object) -> str:
     """Write a field's name for a JSON pointer (RFC 6901, section 3)."""
-    return str(name).replace("~", "~0").replace("/", "~1")
+    return _show(name).replace("~", "~0").replace("/", "~1")
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and 1 <= len(value) <= MAX_TEXT and _show(value) == value
 
 
 class _Parser:
@@ -218,7 +228,7 @@ class _Parser:
         heads = [name for name in (*MEASURES, "unlocked", "all", "any", "of") if name in tree]
         if len(heads) != 1:
             expected = "exactly one of " + ", ".join((*MEASURES, "unlocked", "all", "any", "of"))
-            found = " and ".join(heads) or ", ".join(map(str, tree)) or "nothing"
+            found = " and ".join(heads) or ", ".join(map(_show, tree)) or "nothing"
             self.report(pointer, "unknown_node", f"A node needs {expected}; found {found}.")
             return None
         head = heads[0]
@@ -311,10 +321,12 @@ class _Parser:
         if (
             not isinstance(texts, list | tuple)
             or not 1 <= len(texts) <= MAX_TEXTS
-            or not all(isinstance(text, str) and 1 <= len(text) <= 40 for text in texts)
+            or not all(map(_is_text, texts))
         ):
             self.report(
-                pointer, "type", f"{operator} takes 1 to {MAX_TEXTS} texts of up to 40 characters."
+                pointer,
+                "type",
+                f"{operator} takes 1 to {MAX_TEXTS} texts of up to {MAX_TEXT} characters.",
             )
             return None
         return Condition(metric, "in", tuple(sorted(set(texts))))

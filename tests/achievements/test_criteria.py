@@ -349,6 +349,24 @@ class TestRefused:
             parse_criteria({"all": [{}]}, pointer="/criteria")
         assert caught.value.problems[0].pointer == "/criteria/all/0"
 
+    @pytest.mark.parametrize(
+        ("tree", "expected"),
+        [
+            case(where(mode={"eq": "\ud800"}), ("/where/mode/eq", "type"), id="a text"),
+            case({**COUNT, "\ud800": 1}, ("/\\ud800", "unknown_field"), id="a field"),
+            case({"\ud800": 1}, ("", "unknown_node"), id="a head"),
+            case({"count": "\ud800"}, ("/count", "unknown_metric"), id="a metric"),
+            case(where(**{"\ud800": {}}), ("/where/\\ud800", "unknown_metric"), id="in where"),
+        ],
+    )
+    def test_half_a_character_is_refused_and_never_repeated(
+        self, tree: Any, expected: tuple[str, str]
+    ) -> None:
+        assert problems_of(tree) == [expected]
+        with pytest.raises(CriteriaError) as caught:
+            parse_criteria(tree)
+        assert str(caught.value).encode()
+
     def test_a_measured_value_of_any_depth_and_size(self) -> None:
         deep: Any = []
         for _ in range(100_000):
