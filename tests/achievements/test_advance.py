@@ -558,3 +558,4 @@ class TestExamples:
         assert advance(ordered, account.row, [make_test(6)]) is not None
         assert advance(ordered, account.row, [make_test(5)]) is not None  # seen
         assert advance(ordered, account.row, [make_invalidation(9)]) is None
+        assert advance(ordered, account.row, [make_test(6), make_test(4)]) is None  # one is late
