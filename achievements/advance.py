@@ -85,6 +85,12 @@ def revise(
     accumulators have counted since their publication to be all there is.
     """
     row = progress or start_progress(rulebook)
+    if progress is None and not history.tests:
+        # Most new users have no past: there is nothing to replay.
+        step = advance(rulebook, row, events)
+        if step is not None:
+            row.is_partial = step.applied > 0
+            return step
     archive = Archive(history.completed, history.invalidated)
     counted = {*unpack_ids(row.completed.recent), *history.completed}
     fresh = sift_events(row, events, archive)
