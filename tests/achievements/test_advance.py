@@ -477,6 +477,14 @@ class TestExamples:
         account.feed(rulebook, [*map(make_test, ids), *undo])
         assert account.row.values == [1]
 
+    def test_many_invalidations_at_once_all_hold_before_the_history_is_marked(self) -> None:
+        rulebook = compile_rulebook([one_count()])
+        account = Account(lambda own: [e for e in own.arrived if e.event_type == TEST_COMPLETED])
+        account.feed(rulebook, [make_test(i) for i in range(1, 60)])
+        account.feed(rulebook, [make_invalidation(i) for i in range(2, 60)])
+        assert account.row.values == [1]
+        assert account.row.unlocked == {1: 1}
+
     def test_a_level_that_stands_holds_up_the_ones_below(self) -> None:
         where = {"where": {"wpm": {"gte": 1}}}
         strict = one_count(**where)
