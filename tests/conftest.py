@@ -18,6 +18,8 @@ from deploy.local.__main__ import start_servers
 from deploy.local.process import MissingProgram, StartError
 from deploy.local.worker import CeleryWorker
 
+pytest_plugins = ["tests.kafka"]
+
 ROOT = Path(__file__).resolve().parent.parent
 STACKS = ("embedded", "real")
 _SETTING_NAMES = (
@@ -40,7 +42,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--stack",
         choices=STACKS,
         default="embedded",
-        help="embedded: SQLite, cache in the process. real: MariaDB, Redis, a Celery broker.",
+        help="embedded: SQLite, cache in the process. real: MariaDB, Redis, a Celery broker, and "
+        "Kafka from the first test that needs it.",
     )
 
 
@@ -85,10 +88,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--stack") == "real":
         return
-    left_out = [item for item in items if item.get_closest_marker("real")]
+    left_out = [item for item in items if _needs_servers(item)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if not item.get_closest_marker("real")]
+        items[:] = [item for item in items if not _needs_servers(item)]
+
+
+def _needs_servers(item: pytest.Item) -> bool:
+    return any(item.get_closest_marker(name) for name in ("real", "kafka"))
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -72,4 +72,4 @@ def _fetch(maven: str, folder: Path) -> None:
 def _read_reason(output: str) -> str:
     lines = [line.strip() for line in _COLOUR.sub("", output).splitlines() if line.strip()]
     errors = [line.removeprefix("[ERROR]").strip() for line in lines if line.startswith("[ERROR]")]
-    return (errors or lines or ["mvn said nothing"])[0].rstrip(".")[:400]
+    return (errors or lines or ["mvn said nothing"])[0].split(" -> [Help")[0].rstrip(".")[:400]

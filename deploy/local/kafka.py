@@ -4,8 +4,9 @@ import base64
 import os
 import socket
 import subprocess
+import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -135,57 +136,76 @@ class Kafka(LocalProcess):
         return {k: v for k, v in os.environ.items() if k not in {"JAVA_TOOL_OPTIONS", "KAFKA_OPTS"}}
 
     def is_ready(self) -> bool:
-        """Whether the node answers and leads every partition that it holds."""
+        """Whether the node answers for every partition that it holds."""
         try:
             # The client would write a line of its own for every refused connection.
             socket.create_connection((HOST, self.port), timeout=1).close()
         except OSError:
             return False
-        errors, admin = _import_admin()
+        client_module, admin = _import_admin()
+        client = self._connect()
         try:
-            found = admin.AdminClient(self._build_client()).list_topics(timeout=1)
-        except errors.KafkaException:
+            topics = client.list_topics(timeout=1).topics
+            # It lists a partition a little before it leads it: only its offsets prove that.
+            wanted = {
+                client_module.TopicPartition(name, partition): admin.OffsetSpec.latest()
+                for name, topic in topics.items()
+                for partition in topic.partitions
+            }
+            for result in client.list_offsets(wanted).values() if wanted else ():
+                result.result(1)
+        except (client_module.KafkaException, TimeoutError):
             return False
-        partitions = [p for topic in found.topics.values() for p in topic.partitions.values()]
-        return bool(found.brokers) and all(partition.leader == 1 for partition in partitions)
+        return True
 
     def start(self) -> Self:
         if not self.is_running:
             super().start()
-            self.create_topics(self.topics)
+            if self.topics:
+                self.create_topics(self.topics)
         return self
 
     def create_topics(self, topics: Mapping[str, int]) -> None:
         """Create the topics (name: number of partitions) that do not exist; wait until they do."""
-        errors, admin = _import_admin()
-        client = admin.AdminClient(self._build_client())
-        existing = client.list_topics(timeout=self.request_timeout_seconds).topics
-        new = [admin.NewTopic(n, count, 1) for n, count in topics.items() if n not in existing]
+        client_module, admin = _import_admin()
+        new = [admin.NewTopic(name, count, 1) for name, count in topics.items()]
+        client = self._connect()  # held: an answer is lost together with its client
         results = client.create_topics(new) if new else {}
         for name, result in results.items():
             try:
                 result.result(self.request_timeout_seconds)
-            except errors.KafkaException as error:
-                raise StartError(f"Kafka did not create the topic {name}: {error}") from error
-        if new:
-            self._wait_until_ready()
+            except client_module.KafkaException as error:
+                if error.args[0].code() != client_module.KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise StartError(f"Kafka did not create the topic {name}: {error}") from error
+        self._wait_until_listed(lambda found: found.keys() >= topics.keys())
 
     def empty_topics(self) -> None:
-        """Delete every event; offsets go on from where they were."""
-        errors, admin = _import_admin()
-        client = admin.AdminClient(self._build_client())
-        found = client.list_topics(timeout=self.request_timeout_seconds).topics
-        everything = [
-            errors.TopicPartition(name, partition, -1)  # -1: up to the newest one
-            for name, topic in found.items()
-            if not name.startswith("__")
-            for partition in topic.partitions
-        ]
-        for result in client.delete_records(everything).values() if everything else ():
-            result.result(self.request_timeout_seconds)
+        """Make every topic anew, so that its offsets begin at 0 and no group has read of it.
 
-    def _build_client(self) -> dict[str, Any]:
-        return {"bootstrap.servers": self.bootstrap_servers, "log_level": 0}
+        Deleting the events alone would not last: after a kill they are there again.
+        """
+        counts = self._count_partitions()
+        client = self._connect()
+        for result in client.delete_topics(list(counts)).values() if counts else ():
+            result.result(self.request_timeout_seconds)
+        self._wait_until_listed(lambda found: not found)
+        self.create_topics(counts)
+
+    def _wait_until_listed(self, is_wanted: Callable[[dict[str, int]], bool]) -> None:
+        """The broker learns of a change a little after the controller has promised it."""
+        deadline = time.monotonic() + self.request_timeout_seconds
+        while not (is_wanted(self._count_partitions()) and self.is_ready()):
+            if time.monotonic() > deadline:
+                raise StartError(f"Kafka still has the topics {self._count_partitions()}.")
+            time.sleep(0.05)
+
+    def _count_partitions(self) -> dict[str, int]:
+        found = self._connect().list_topics(timeout=self.request_timeout_seconds).topics
+        return {n: len(topic.partitions) for n, topic in found.items() if not n.startswith("__")}
+
+    def _connect(self) -> Any:
+        _, admin = _import_admin()
+        return admin.AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
 
 
 def _import_admin() -> tuple[Any, Any]:
