@@ -12,7 +12,8 @@ from typing import Final
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, transaction
+from django.db import DataError, IntegrityError, transaction
+from django.db import Error as DatabaseFailure  # InterfaceError is no DatabaseError
 
 from achievements import bell, metrics
 from achievements.effects import BatchResult, run_effects
@@ -21,7 +22,7 @@ from achievements.errors import StaleRulebook
 from achievements.events import Event, decode_event, encode_event
 from achievements.models import Outbox
 from achievements.rulebook import Rulebook
-from achievements.tables import fetch_all, is_mysql
+from achievements.tables import delete_outbox, fetch_all, is_mysql
 from achievements.wakeup import wake_worker
 
 logger = structlog.get_logger(__name__)
@@ -83,9 +84,9 @@ def process_pending(limit: int = BATCH_EVENTS) -> int:
         claimed: list[int] = []
         try:
             result = run_batch(partial(_claim_and_apply, limit=size, claimed=claimed))
-        except (DatabaseError, StaleRulebook):
-            raise  # not the events' fault: all of them stay pending
         except Exception as error:
+            if not claimed or not _is_fault_of_rows(error):
+                raise  # all of them stay pending
             if size > 1:
                 size //= 2
                 continue
@@ -109,8 +110,15 @@ def _claim_and_apply(rulebook: Rulebook, *, limit: int, claimed: list[int]) -> B
         return BatchResult()
     now = datetime.now(UTC)
     result = apply_batch(rulebook, [decode_event(bytes(event), now=now) for _, event in rows])
-    Outbox.objects.filter(pk__in=claimed).delete()
+    delete_outbox(claimed)
     return result
+
+
+def _is_fault_of_rows(error: Exception) -> bool:
+    """Whether the same rows would fail again; a database that is away is nobody's fault."""
+    if isinstance(error, IntegrityError | DataError):
+        return True
+    return not isinstance(error, DatabaseFailure | StaleRulebook)
 
 
 def _set_aside(row_id: int, error: Exception) -> None:

@@ -14,6 +14,10 @@ TALLY_SLOTS: Final = 64
 USERS_TALLY: Final = (0, 0)  # the pseudo achievement and level that count users
 
 
+# One parameter, a JSON list of keys, as a table: joined straight to, each key is one exact look-up.
+KEY_LIST: Final = "JSON_TABLE(%s, '$[*]' COLUMNS (id BIGINT PATH '$')) k"
+
+
 class StoredProgress(NamedTuple):
     revision: int
     state: bytes
@@ -56,22 +60,41 @@ def is_mysql() -> bool:
     return connection.vendor == "mysql"
 
 
-def for_update() -> str:
-    # SQLite knows no row locks: its transactions start as the only writer (BEGIN IMMEDIATE).
-    return " FOR UPDATE" if is_mysql() else ""
-
-
 def lock_progress(user_ids: Sequence[int]) -> dict[int, StoredProgress]:
     """Lock and return the rows of these users, in order; users without a row are left out."""
     rows: dict[int, StoredProgress] = {}
     for part in _split(sorted(user_ids)):
-        for user_id, revision, state in fetch_all(
-            f"SELECT user_id, revision, state FROM user_progress"
-            f" WHERE user_id IN ({_marks(part)}) ORDER BY user_id{for_update()}",
-            part,
-        ):
+        for user_id, revision, state in _lock_part(part):
             rows[user_id] = StoredProgress(revision, bytes(state))
     return rows
+
+
+def _lock_part(user_ids: list[int]) -> list[Any]:
+    if is_mysql():
+        # Over partitions, `IN (...) ORDER BY user_id` locks in another order than it returns,
+        # and of a short table it locks every row. The join goes through the list as it stands.
+        return fetch_all(
+            f"SELECT p.user_id, p.revision, p.state FROM {KEY_LIST}"
+            " STRAIGHT_JOIN user_progress p ON p.user_id = k.id FOR UPDATE",
+            [list_keys(user_ids)],
+        )
+    # SQLite knows no row locks: its transactions start as the only writer (BEGIN IMMEDIATE).
+    return fetch_all(
+        f"SELECT user_id, revision, state FROM user_progress WHERE user_id IN ({_marks(user_ids)})",
+        user_ids,
+    )
+
+
+def delete_outbox(row_ids: Sequence[int]) -> None:
+    """Delete rows that are locked, without a look at the others, which may be locked as well."""
+    with connection.cursor() as cursor:
+        if is_mysql():
+            cursor.execute(
+                f"DELETE o FROM {KEY_LIST} STRAIGHT_JOIN outbox o ON o.id = k.id",
+                [list_keys(row_ids)],
+            )
+        else:
+            cursor.execute(f"DELETE FROM outbox WHERE id IN ({_marks(row_ids)})", row_ids)
 
 
 def create_progress(user_ids: Sequence[int]) -> dict[int, StoredProgress]:
@@ -189,6 +212,11 @@ def add_tallies(changes: dict[tuple[int, int], int], *, slot: int) -> None:
             " DO UPDATE SET holders = holders + excluded.holders"
         ),
     )
+
+
+def list_keys(keys: Sequence[int]) -> str:
+    """Return the parameter of KEY_LIST."""
+    return f"[{','.join(map(str, keys))}]"
 
 
 def fetch_all(sql: str, parameters: Sequence[Any] = ()) -> list[Any]:

@@ -4,7 +4,6 @@ from typing import Final
 
 import structlog
 from celery import current_app
-from kombu.exceptions import OperationalError
 
 from achievements import cache, metrics
 
@@ -23,9 +22,10 @@ def wake_worker() -> None:
         return
     try:
         current_app.send_task(PROCESS_OUTBOX)
-    except OperationalError:
+    except Exception:
+        # Whatever the broker's client raises: nobody must wait for a task that was not sent.
         cache.forget_wakeup()
         metrics.WAKEUPS.labels("failed").inc()
-        logger.warning("broker_unreachable", exc_info=True)
+        logger.exception("broker_unreachable")
     else:
         metrics.WAKEUPS.labels("sent").inc()
