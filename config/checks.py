@@ -7,10 +7,17 @@ from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
+
+from achievements.partitions import read_partition_count
 
 TAG = "laurel"
 SHORTEST_SECRET = 32
 MOST_PARTITIONS = 8192  # MySQL's own limit
+USER_TABLES = (
+    *("user_progress", "user_achievements", "user_seen_tests", "notifications"),
+    "test_results",
+)
 
 
 def check_transport(
@@ -158,6 +165,38 @@ def check_sqlite_in_production(
     return []
 
 
+def check_partition_counts(
+    app_configs: Iterable[AppConfig] | None,
+    databases: Iterable[str] | None = None,
+    **kwargs: object,
+) -> list[CheckMessage]:
+    """Asks the database, so it runs with `check --database default` and `migrate` alone."""
+    wanted = settings.USER_TABLE_PARTITIONS
+    found: list[CheckMessage] = []
+    for alias in databases or ():
+        connection = connections[alias]
+        if connection.vendor != "mysql":
+            continue
+        existing = set(connection.introspection.table_names())
+        counts = {
+            table: read_partition_count(connection, table)
+            for table in USER_TABLES
+            if table in existing
+        }
+        different = [f"{table} has {count}" for table, count in counts.items() if count != wanted]
+        if different:
+            found.append(
+                Warning(
+                    f"USER_TABLE_PARTITIONS is {wanted}, but {', '.join(different)}.",
+                    hint="The setting is read when a table is created. Set it to what the tables"
+                    " have, or ALTER TABLE ... PARTITION BY HASH(user_id) PARTITIONS"
+                    f" {wanted} them.",
+                    id="laurel.W002",
+                )
+            )
+    return found
+
+
 ALL_CHECKS: tuple[Callable[..., list[CheckMessage]], ...] = (
     check_transport,
     check_shared_cache,
@@ -171,6 +210,7 @@ ALL_CHECKS: tuple[Callable[..., list[CheckMessage]], ...] = (
 def register_checks() -> None:
     for check in ALL_CHECKS:
         checks.register(check, TAG)
+    checks.register(check_partition_counts, checks.Tags.database, TAG)
 
 
 def refuse_wrong_settings() -> None:
