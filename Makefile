@@ -1,7 +1,7 @@
 # Short commands; each is a script or a module that can be read on its own.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench-engine freeze
+.PHONY: help run stack test lint format bench-engine freeze
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -9,7 +9,10 @@ help: ## Say what there is
 run: ## Serve on 127.0.0.1:$PORT (8000) with demo typists: needs Python 3.11 alone
 	@exec deploy/local/run.sh
 
-test: ## Run every test, embedded and on real MariaDB, Redis and Celery
+stack: ## Start MariaDB, Redis, Kafka, InfluxDB and every process of the site; Ctrl-C stops them
+	@exec deploy/local/stack.sh
+
+test: ## Run every test, embedded and on real MariaDB, Redis, Celery and Kafka
 	@exec deploy/local/test.sh $(ARGS)
 
 lint: ## Style, types and the floors

@@ -1,14 +1,19 @@
-# Sourced by test.sh: brings the system packages that the real stack needs, where that is permitted.
+# Sourced by test.sh, lint.sh and stack.sh: brings the system packages that the real stack needs, where that is permitted.
 
 CLIENT_PACKAGES=(default-libmysqlclient-dev pkg-config build-essential)
 
 has_program() { PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v "$1" >/dev/null 2>&1; }
+
+has_kafka_jars() { compgen -G "${LAUREL_KAFKA_JARS:-var/kafka}/jars-*" >/dev/null; }
 
 install_command() { printf 'apt-get install -y %s' "$*"; }
 
 list_missing_packages() {
     has_program mariadbd || echo mariadb-server
     has_program redis-server || echo redis-server
+    has_program java || echo openjdk-17-jre-headless
+    # Maven fetches Kafka once; with its jars in place it is not needed.
+    has_kafka_jars || has_program mvn || echo maven
     has_program chromium || has_program chromium-browser || has_program google-chrome || echo chromium
     # The MySQL driver is compiled, once: with the driver in place nothing of this is needed.
     if ! .venv/bin/python -c 'import MySQLdb' 2>/dev/null; then

@@ -13,7 +13,7 @@ def test_the_mock_cluster_takes_events(mock_kafka: MockCluster, settings) -> Non
     assert publish(mock_kafka, [b"1", b"2"]) == 2
 
 
-def test_any_kafka_is_the_real_one_where_that_can_be_had(any_kafka) -> None:
+def test_any_kafka_is_the_real_one_where_it_can_be_had(any_kafka: Kafka | MockCluster) -> None:
     try:
         Kafka().remove()
         expected: type = Kafka

@@ -47,8 +47,14 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--port", type=int, default=8000)
+        parser.add_argument(
+            "--credentials",
+            type=Path,
+            default=settings.BASE_DIR / "var" / "local-credentials.json",
+            help="keeps what is handed out",
+        )
 
-    def handle(self, *args: Any, port: int, **options: Any) -> None:
+    def handle(self, *args: Any, port: int, credentials: Path, **options: Any) -> None:
         if settings.IS_PRODUCTION:
             raise CommandError(
                 "This makes logins for development: it refuses LAUREL_ENV=production."
@@ -56,13 +62,13 @@ class Command(BaseCommand):
         call_command("migrate", verbosity=0)
         call_command("load_achievements")
         call_command("seed_demo")
-        credentials = Credentials(settings.BASE_DIR / "var" / "local-credentials.json")
+        handed_out = Credentials(credentials)
         self.stdout.write(
             MESSAGE.format(
                 url=f"http://127.0.0.1:{port}",
                 staff=STAFF_NAME,
-                password=credentials.ensure_staff_password(),
-                service_key=credentials.ensure_service_key(),
+                password=handed_out.ensure_staff_password(),
+                service_key=handed_out.ensure_service_key(),
                 user_id=EXAMPLE_USER_ID,
                 user_token=read_last_line("issue_token", "--user", str(EXAMPLE_USER_ID)),
                 event=json.dumps(EXAMPLE_EVENT),
