@@ -8,12 +8,9 @@ user's history instead. A rebuild is `revise` without events.
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from achievements.events import TEST_COMPLETED, Event
+from achievements.events import TEST_COMPLETED, Event, order_of
 from achievements.progress import (
-    NO_ARCHIVE,
-    Archive,
     Progress,
-    Registered,
     Unlock,
     apply_events,
     believe_reports,
@@ -21,11 +18,9 @@ from achievements.progress import (
     grow_values,
     judge_rules,
     needs_replay,
-    order_of,
-    register_events,
-    sift_events,
     start_progress,
 )
+from achievements.recognition import NO_ARCHIVE, Archive, Registered, register_events, sift_events
 from achievements.rulebook import Rulebook
 from achievements.seen import unpack_ids
 

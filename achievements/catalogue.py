@@ -14,10 +14,10 @@ import yaml
 from django.contrib.staticfiles import finders
 from django.utils.dateparse import parse_datetime
 
+from achievements.definition import check_references
 from achievements.definitions import HIDEABLE, find_problems, save_achievements
 from achievements.events import Problem
 from achievements.models import Achievement, Status
-from achievements.rulebook import check_references
 from achievements.rulebooks import define
 
 MAX_FILE_BYTES: Final = 2_000_000
@@ -73,7 +73,9 @@ def load_catalogue(path: Path, *, dry_run: bool = False) -> CatalogueDiff:
     lines: list[str] = []
     wanted: dict[str, Achievement] = {}
     for index, entry in enumerate(entries):
-        slug = entry.get("slug", f"#{index + 1}") if isinstance(entry, dict) else f"#{index + 1}"
+        slug = entry.get("slug") if isinstance(entry, dict) else None
+        if not isinstance(slug, str):
+            slug = f"#{index + 1}"
         problems = _find_entry_problems(entry)
         if slug in wanted:
             problems.append(Problem("/slug", "duplicate", "This slug stands twice in the file."))
@@ -166,6 +168,9 @@ def _find_value_problems(entry: Mapping[str, Any]) -> Iterable[Problem]:
     for name in ("activeFrom", "activeUntil"):
         if entry.get(name) is not None and _moment(entry[name]) is None:
             yield Problem(f"/{name}", "type", "A time such as 2026-12-01T00:00:00Z.")
+    since, until = _moment(entry.get("activeFrom")), _moment(entry.get("activeUntil"))
+    if since and until and since >= until:
+        yield Problem("/activeUntil", "bound", "Must be after activeFrom.")
     if not finders.find(f"achievements/icons/{entry['icon']}.svg"):
         yield Problem("/icon", "unknown_icon", f"There is no icon {entry['icon']}.svg.")
 

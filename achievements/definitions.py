@@ -5,13 +5,8 @@ from typing import Any, Final
 
 from django.db import transaction
 
-from achievements.criteria import (
-    CriteriaError,
-    Reach,
-    find_target_problem,
-    parse_criteria,
-    walk,
-)
+from achievements.criteria import CriteriaError, Reach, find_target_problem, walk
+from achievements.criteria_parser import parse_criteria
 from achievements.events import Problem
 from achievements.models import Achievement
 from achievements.rulebooks import publish_rulebook

@@ -6,6 +6,7 @@ its public name is an opaque one that cannot be turned back without the secret k
 
 import hashlib
 import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -48,16 +49,22 @@ class Display:
         slug = self.achievement.slug
         return make_opaque_slug(slug) if self.hides("title", held=held) else slug
 
+    def shows_rule(self, *, held: int) -> bool:
+        """Whether the rule may be told: its sentences say every number that it counts to."""
+        return not self.hides("description", held=held) and not self.hides("count", held=held)
+
+    def show_name(self, *, held: int) -> str:
+        return MASKED_NAME if self.hides("title", held=held) else self.achievement.name
+
     def show(self, *, held: int) -> dict[str, Any]:
         """Return slug, name, description, category and icon for someone who holds level `held`."""
         achievement = self.achievement
         description = achievement.unlocked_description if held else achievement.locked_description
-        is_nameless = self.hides("title", held=held)
         is_undescribed = self.hides("description", held=held)
         icon = MASKED_ICON if self.hides("icon", held=held) else achievement.icon
         return {
             "slug": self.slug_for(held=held),
-            "name": MASKED_NAME if is_nameless else achievement.name,
+            "name": self.show_name(held=held),
             "description": MASKED_DESCRIPTION if is_undescribed else description,
             "category": achievement.category,
             "icon": static(f"achievements/icons/{icon}.svg"),
@@ -77,6 +84,7 @@ class Catalogue:
         self.by_slug = {display.achievement.slug: display for display in displays}
         self.by_opaque_slug = {make_opaque_slug(slug): d for slug, d in self.by_slug.items()}
         self.names = {slug: display.achievement.name for slug, display in self.by_slug.items()}
+        self.public_names = self.name_for({})
 
     def find(self, slug: str) -> Display | None:
         """Find a definition by its slug or by its opaque one."""
@@ -87,19 +95,26 @@ class Catalogue:
         display = self.find(slug)
         return display if display and display.slug_for(held=0) == slug else None
 
+    def name_for(self, held: Mapping[int, int]) -> dict[str, str]:
+        """Return every name as someone sees it who holds these levels, by achievement id."""
+        return {
+            slug: display.show_name(held=held.get(display.achievement.pk, 0))
+            for slug, display in self.by_slug.items()
+        }
+
     def count_live(self) -> int:
         return sum(display.is_live for display in self.displays)
 
     def describe(self, display: Display) -> dict[str, Any]:
         """Return the public entry of one definition, masked for someone who does not hold it."""
         achievement = display.achievement
-        shows_rule = not display.hides("description", held=0)
+        shows_rule = display.shows_rule(held=0)
         levels = [
             {
                 "level": number,
                 "target": level["target"] if not display.hides("count", held=0) else None,
                 "points": level["points"],
-                "sentence": describe(node, self.names) if shows_rule else MASKED_DESCRIPTION,
+                "sentence": describe(node, self.public_names) if shows_rule else MASKED_DESCRIPTION,
                 "rarity": get_rarity(achievement.pk, number),
             }
             for number, (level, node) in enumerate(

@@ -16,7 +16,8 @@ from achievements.effects import BatchResult, run_effects
 from achievements.errors import StaleRulebook
 from achievements.events import TEST_INVALIDATED, Event
 from achievements.history import get_history
-from achievements.progress import Archive, Progress, asks_archive, decode_progress
+from achievements.progress import Progress, decode_progress
+from achievements.recognition import Archive, asks_archive
 from achievements.rulebook import Rulebook
 from achievements.rulebooks import get_past_rulebook, get_rulebook, refresh_rulebook
 from achievements.seen import unpack_ids

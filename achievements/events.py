@@ -206,6 +206,12 @@ def _is_measured(metrics: Metrics) -> bool:
     )
 
 
+def order_of(event: Event) -> tuple[float, int]:
+    """The tests' own order: by time, then by id."""
+    assert event.occurred_at is not None
+    return event.occurred_at.timestamp(), event.test_result_id
+
+
 def decode_batch(body: bytes, *, now: datetime) -> DecodedBatch:
     """Decode one event object or {"events": [...]} of up to 500.
 

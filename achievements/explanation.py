@@ -7,9 +7,12 @@ from typing import Final
 import msgspec
 
 from achievements.criteria import SCALE, Combination, Condition, Measure, Node, Reach, Unlocked
+from achievements.definition import find_threshold
 from achievements.events import METRICS
-from achievements.progress import Progress, current_streak
-from achievements.rulebook import Rulebook, find_threshold, read_value
+from achievements.progress import Progress
+from achievements.rule import read_value
+from achievements.rulebook import Rulebook
+from achievements.streak import current_streak
 
 NO_NAMES: Final[Mapping[str, str]] = {}
 _COMPARISONS: Final = {

@@ -4,17 +4,18 @@ Everything here is a function of a rulebook, a row and events; time comes from t
 `apply_events` is the live path, `derive` replays a history through the very same code.
 """
 
-from collections.abc import Collection, Container, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from achievements.criteria import MAX_DISTINCT, SCALE
-from achievements.events import TEST_COMPLETED, Event, read_metrics
-from achievements.rulebook import Rule, Rulebook, View
+from achievements.events import TEST_COMPLETED, Event, order_of, read_metrics
+from achievements.rule import Rule, View
+from achievements.rulebook import Rulebook
 from achievements.seen import Seen
+from achievements.streak import SECONDS_A_DAY, add_day
 
-SECONDS_A_DAY: Final = 86_400
 _EMPTY_MAP: Final = b"\x80"  # msgpack for {}
 
 
@@ -45,24 +46,6 @@ class Progress(msgspec.Struct, array_like=True):
         self.points = points
 
 
-class Archive(NamedTuple):
-    """The ids of a user's older tests that were read back, as far as an event asks for them."""
-
-    completed: Container[int] = frozenset()
-    invalidated: Container[int] = frozenset()
-
-
-NO_ARCHIVE: Final = Archive()
-
-
-class Registered(NamedTuple):
-    """What registering left: tests to count, and sorted ids that leave the row for the archive."""
-
-    countable: list[Event]
-    leaving: list[tuple[bool, list[int]]]  # (is_invalidation, ids)
-    uncounted: list[Event]  # completed tests whose invalidation came first
-
-
 class Unlock(NamedTuple):
     """One level reached, and the event that completed it (None when no single event did)."""
 
@@ -91,74 +74,6 @@ def grow_values(rulebook: Rulebook, progress: Progress) -> None:
     """Give the row a blank value for every accumulator that it does not know yet."""
     values = progress.values
     values.extend(rulebook.make_blank(p) for p in range(len(values), rulebook.size))
-
-
-def order_of(event: Event) -> tuple[float, int]:
-    """The tests' own order: by time, then by id."""
-    assert event.occurred_at is not None
-    return event.occurred_at.timestamp(), event.test_result_id
-
-
-def asks_archive(progress: Progress, event: Event) -> bool:
-    """Whether the row alone cannot tell if this event, or its invalidation, was seen."""
-    test_id = event.test_result_id
-    if test_id > progress.completed.horizon and test_id > progress.invalidated.horizon:
-        return False
-    if progress.invalidated.is_doubtful(test_id):
-        return True
-    return event.event_type == TEST_COMPLETED and progress.completed.is_doubtful(test_id)
-
-
-def sift_events(
-    progress: Progress, events: Iterable[Event], archive: Archive = NO_ARCHIVE
-) -> list[Event]:
-    """Return the events that were not seen before; changes nothing.
-
-    Invalidations come first, so that they hold for the tests beside them; then the tests
-    in their own order.
-    """
-    fresh: dict[tuple[str, int], Event] = {}
-    for event in events:
-        test_id = event.test_result_id
-        if event.event_type == TEST_COMPLETED:
-            seen, archived = progress.completed, archive.completed
-        else:
-            seen, archived = progress.invalidated, archive.invalidated
-        if test_id <= seen.top and (seen.holds(test_id) or test_id in archived):
-            continue
-        fresh.setdefault((event.event_type, test_id), event)
-    if len(fresh) < 2:
-        return list(fresh.values())
-    return sorted(fresh.values(), key=lambda e: (e.event_type == TEST_COMPLETED, order_of(e)))
-
-
-def register_events(
-    progress: Progress, fresh: Iterable[Event], archive: Archive = NO_ARCHIVE
-) -> Registered:
-    """Remember fresh events. A test whose invalidation came first is remembered, not counted."""
-    completed, invalidated = progress.completed, progress.invalidated
-    countable: list[Event] = []
-    uncounted: list[Event] = []
-    leaving: list[tuple[bool, list[int]]] = []
-    undone: set[int] = set()  # by these very events; they may have left the row already
-    for event in fresh:
-        test_id = event.test_result_id
-        if event.event_type != TEST_COMPLETED:
-            undone.add(test_id)
-            evicted = invalidated.add(test_id)
-            if evicted:
-                leaving.append((True, evicted))
-            continue
-        evicted = completed.add(test_id)
-        if evicted:
-            leaving.append((False, evicted))
-        if test_id > invalidated.top or not (
-            invalidated.holds(test_id) or test_id in undone or test_id in archive.invalidated
-        ):
-            countable.append(event)
-        else:
-            uncounted.append(event)
-    return Registered(countable, leaving, uncounted)
 
 
 def apply_events(rulebook: Rulebook, progress: Progress, events: Sequence[Event]) -> list[Unlock]:
@@ -306,39 +221,6 @@ def derive(
     # A rule that `reported` alone meets crosses nothing in the replay.
     unlocks += judge_rules(rulebook, progress, rulebook.rules, valid[-1] if valid else None)
     return Derivation(progress, unlocks)
-
-
-def add_day(value: list[Any], day: int) -> None:
-    """Add a local day to a streak: [longest, newest day, bits], bit n being newest day - n.
-
-    The set of days is exact, so a late day fills its gap and joins what it lies between.
-    """
-    bits = int.from_bytes(value[2], "little")
-    back = value[1] - day if bits else 0
-    if bits and back >= 0:
-        if bits >> back & 1:
-            return
-        bits |= 1 << back
-    else:
-        bits = bits << (day - value[1]) | 1 if bits else 1
-        value[1] = day
-        back = 0
-    value[2] = bits.to_bytes((bits.bit_length() + 7) // 8, "little")
-    value[0] = max(value[0], _length_of_run(bits, back))
-
-
-def current_streak(value: list[Any]) -> int:
-    """Return how many days in a row end with the newest day."""
-    bits = int.from_bytes(value[2], "little")
-    return _length_of_run(bits, 0) if bits else 0
-
-
-def _length_of_run(bits: int, at: int) -> int:
-    """How many ones in a row hold the bit `at`."""
-    above = bits >> at
-    older = (~above & (above + 1)).bit_length() - 1
-    below = ~bits & ((1 << at) - 1)
-    return older + at - below.bit_length()
 
 
 def _count_total(

@@ -15,8 +15,9 @@ from django.db.models import Max
 from django.utils import timezone
 
 from achievements import cache
+from achievements.definition import Definition, Level, find_measures
 from achievements.models import Accumulator, Achievement, Publication, Status
-from achievements.rulebook import Definition, Level, Rulebook, find_measures
+from achievements.rulebook import Rulebook
 
 RECHECK_SECONDS: Final = 2.0
 

@@ -4,6 +4,7 @@ Every function reads the database, not a cache, and names one user. What is hidd
 masked here, on the server.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -11,9 +12,10 @@ from achievements.display import MASKED_DESCRIPTION, Catalogue, Display, get_cat
 from achievements.events import Event, read_metrics
 from achievements.explanation import Explanation, describe, explain
 from achievements.models import Notification, Outbox, UserAchievement, UserProgress
-from achievements.progress import SECONDS_A_DAY, Progress, decode_progress, start_progress
+from achievements.progress import Progress, decode_progress, start_progress
 from achievements.rarity import get_rarity
 from achievements.seen import unpack_ids
+from achievements.streak import SECONDS_A_DAY
 from achievements.tables import read_seen
 
 OUTCOME_PROGRESS_ITEMS: Final = 5
@@ -126,13 +128,14 @@ def explain_achievement(
         "evidence": _show_evidence(unlock),
         "note": _note(catalogue, display, row),
     }
-    if not display.hides("description", held=held or should_unmask):
-        found = _explain(catalogue, display.nodes[level - 1], row, datetime.now(UTC))
+    if display.shows_rule(held=held or should_unmask):
+        node = display.nodes[level - 1]
+        names = catalogue.names if should_unmask else catalogue.name_for(row.unlocked)
+        found = _explain(catalogue, node, row, datetime.now(UTC), names)
         if held >= level:
             _mark_met(found)
-        hides_count = display.hides("count", held=held or should_unmask)
-        document["sentence"] = describe(display.nodes[level - 1], catalogue.names)
-        document["conditions"] = [_show_condition(found, hides_count=hides_count)]
+        document["sentence"] = describe(node, names)
+        document["conditions"] = [_show_condition(found)]
     return document
 
 
@@ -206,7 +209,13 @@ def _was_counted(user_id: int, row: Progress, test_id: int) -> bool:
     )
 
 
-def _explain(catalogue: Catalogue, node: Any, row: Progress, now: datetime) -> Explanation:
+def _explain(
+    catalogue: Catalogue,
+    node: Any,
+    row: Progress,
+    now: datetime,
+    names: Mapping[str, str] | None = None,
+) -> Explanation:
     today = int(now.timestamp() + row.utc_offset_minutes * 60) // SECONDS_A_DAY
     unlocked = row.unlocked
 
@@ -214,7 +223,14 @@ def _explain(catalogue: Catalogue, node: Any, row: Progress, now: datetime) -> E
         display = catalogue.by_slug.get(slug)
         return display is not None and unlocked.get(display.achievement.pk, 0) > 0
 
-    return explain(node, catalogue.rulebook, row, today=today, names=catalogue.names, holds=holds)
+    return explain(
+        node,
+        catalogue.rulebook,
+        row,
+        today=today,
+        names=catalogue.public_names if names is None else names,
+        holds=holds,
+    )
 
 
 def _show_unlock(display: Display, level: int, at: datetime) -> dict[str, Any]:
@@ -269,15 +285,15 @@ def _list_moved(
     return entries[:OUTCOME_PROGRESS_ITEMS]
 
 
-def _show_condition(found: Explanation, *, hides_count: bool) -> dict[str, Any]:
+def _show_condition(found: Explanation) -> dict[str, Any]:
     return {
         "sentence": found.sentence,
         "met": found.met,
-        "current": None if hides_count else found.current,
-        "target": None if hides_count else found.target,
-        "percent": None if hides_count else found.percent,
+        "current": found.current,
+        "target": found.target,
+        "percent": found.percent,
         "unit": found.unit,
-        "children": [_show_condition(c, hides_count=hides_count) for c in found.children],
+        "children": [_show_condition(child) for child in found.children],
     }
 
 

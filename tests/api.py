@@ -134,3 +134,16 @@ def catalogue(
     yield
     # The next test's database knows nothing of this publication.
     forget_rulebook()
+
+
+@pytest.fixture
+def referring(
+    catalogue: None, django_capture_on_commit_callbacks: Callable[..., AbstractContextManager[Any]]
+) -> None:
+    """Two more: one that asks for the hidden one, and one that hides its count alone."""
+    from achievements.rulebooks import publish_rulebook
+
+    define("crown", {"all": [{"unlocked": "flawless"}, {"count": "tests", "atLeast": 3}]})
+    define("counted", {"count": "tests", "atLeast": 7391}, hidden=["count"])
+    with django_capture_on_commit_callbacks(execute=True):
+        publish_rulebook()

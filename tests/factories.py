@@ -11,9 +11,9 @@ from typing import Any
 import factory
 import msgspec
 
+from achievements.definition import Definition
 from achievements.events import Event, Metrics
 from achievements.models import Achievement, Status
-from achievements.rulebook import Definition
 from achievements.rulebooks import define, publish_rulebook
 from profiles.models import Profile, TestResult
 

@@ -10,10 +10,12 @@ from django.db.models import Sum
 from msgspec.structs import replace
 
 from achievements.criteria import Reach
+from achievements.definition import Definition
 from achievements.events import Event
 from achievements.models import Notification, Outbox, Tally, UserAchievement, UserProgress
 from achievements.progress import Progress, decode_progress
-from achievements.rulebook import Definition, Rulebook, read_value
+from achievements.rule import read_value
+from achievements.rulebook import Rulebook
 from achievements.rulebooks import refresh_rulebook
 from achievements.selectors import read_user_achievements
 from achievements.tables import USERS_TALLY

@@ -13,10 +13,10 @@ from achievements.admin.definition_fields import (
     SuggestWidget,
 )
 from achievements.admin.icons import list_icons
+from achievements.definition import check_references
 from achievements.definitions import HIDEABLE, find_problems
 from achievements.events import Problem
 from achievements.models import Achievement
-from achievements.rulebook import check_references
 from achievements.rulebooks import define
 
 HIDDEN_PARTS = {

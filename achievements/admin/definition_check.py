@@ -4,12 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from achievements.criteria import (
-    CriteriaError,
-    count_open_targets,
-    parse_criteria,
-    set_target,
-)
+from achievements.criteria import CriteriaError, count_open_targets, set_target
+from achievements.criteria_parser import parse_criteria
 from achievements.definitions import find_problems
 from achievements.events import Problem
 from achievements.explanation import NO_NAMES, describe

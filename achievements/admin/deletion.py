@@ -1,7 +1,7 @@
 """Which definitions may be deleted (face): drafts that nothing names."""
 
+from achievements.definition import find_slugs
 from achievements.models import Achievement, Status, Tally
-from achievements.rulebook import find_slugs
 from achievements.rulebooks import define
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from achievements.admin.icons import find_icon_url
 from achievements.admin.user_standings import Standing, read_standings
-from achievements.events import TEST_INVALIDATED, Event
+from achievements.events import TEST_INVALIDATED, Event, order_of
 from achievements.history import get_history
 from achievements.models import (
     Achievement,
@@ -15,7 +15,7 @@ from achievements.models import (
     UserAchievement,
     UserProgress,
 )
-from achievements.progress import Progress, decode_progress, order_of
+from achievements.progress import Progress, decode_progress
 
 NEWEST: Final = 20
 

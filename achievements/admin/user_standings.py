@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 
 from achievements.display import get_catalogue
 from achievements.explanation import Explanation, explain
-from achievements.progress import SECONDS_A_DAY, Progress, start_progress
+from achievements.progress import Progress, start_progress
+from achievements.streak import SECONDS_A_DAY
 
 
 @dataclass(frozen=True)

@@ -2,51 +2,81 @@
 
 import django.core.validators
 import django.utils.timezone
-import profiles.models
 from django.db import migrations, models
+
+import profiles.models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Profile',
+            name="Profile",
             fields=[
-                ('user_id', models.BigIntegerField(primary_key=True, serialize=False)),
-                ('display_name', models.CharField(max_length=40)),
-                ('is_private', models.BooleanField(default=False)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ("user_id", models.BigIntegerField(primary_key=True, serialize=False)),
+                ("display_name", models.CharField(max_length=40)),
+                ("is_private", models.BooleanField(default=False)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                'db_table': 'profiles',
+                "db_table": "profiles",
             },
         ),
         migrations.CreateModel(
-            name='TestResult',
+            name="TestResult",
             fields=[
-                ('pk', models.CompositePrimaryKey('user_id', 'id', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('user_id', models.BigIntegerField(validators=[django.core.validators.MinValueValidator(1)])),
-                ('id', models.BigIntegerField(default=profiles.models.make_test_result_id)),
-                ('wpm', models.FloatField(validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(420)])),
-                ('raw_wpm', models.FloatField(blank=True, null=True)),
-                ('accuracy', models.FloatField(validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(100)])),
-                ('consistency', models.FloatField(blank=True, null=True)),
-                ('duration_seconds', models.FloatField()),
-                ('characters', models.IntegerField(blank=True, null=True)),
-                ('mode', models.CharField(default='time', max_length=40)),
-                ('length', models.IntegerField(blank=True, null=True)),
-                ('language', models.CharField(default='english', max_length=40)),
-                ('completed_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('utc_offset_minutes', models.SmallIntegerField(default=0)),
-                ('invalidated_at', models.DateTimeField(blank=True, null=True)),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "user_id",
+                        "id",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "user_id",
+                    models.BigIntegerField(
+                        validators=[django.core.validators.MinValueValidator(1)]
+                    ),
+                ),
+                ("id", models.BigIntegerField(default=profiles.models.make_test_result_id)),
+                (
+                    "wpm",
+                    models.FloatField(
+                        validators=[
+                            django.core.validators.MinValueValidator(0),
+                            django.core.validators.MaxValueValidator(420),
+                        ]
+                    ),
+                ),
+                ("raw_wpm", models.FloatField(blank=True, null=True)),
+                (
+                    "accuracy",
+                    models.FloatField(
+                        validators=[
+                            django.core.validators.MinValueValidator(0),
+                            django.core.validators.MaxValueValidator(100),
+                        ]
+                    ),
+                ),
+                ("consistency", models.FloatField(blank=True, null=True)),
+                ("duration_seconds", models.FloatField()),
+                ("characters", models.IntegerField(blank=True, null=True)),
+                ("mode", models.CharField(default="time", max_length=40)),
+                ("length", models.IntegerField(blank=True, null=True)),
+                ("language", models.CharField(default="english", max_length=40)),
+                ("completed_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("utc_offset_minutes", models.SmallIntegerField(default=0)),
+                ("invalidated_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
-                'db_table': 'test_results',
+                "db_table": "test_results",
             },
         ),
     ]

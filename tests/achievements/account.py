@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 
 from achievements.advance import History, Origins, Step, advance, revise
 from achievements.events import TEST_INVALIDATED, Event
-from achievements.progress import Archive, Progress, asks_archive, decode_progress, encode_progress
+from achievements.progress import Progress, decode_progress, encode_progress
+from achievements.recognition import Archive, asks_archive
 from achievements.rulebook import Rulebook
 
 

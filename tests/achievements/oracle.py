@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
+from achievements.definition import Definition
 from achievements.events import Event
-from achievements.rulebook import Definition
 
 Tree = dict[str, Any]
 KINDS = ("count", "sum", "best", "average", "streak", "run", "distinct")

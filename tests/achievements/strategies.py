@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
+from achievements.definition import Definition, Level, find_measures
 from achievements.events import TEST_COMPLETED, TEST_INVALIDATED, Event, Metrics
-from achievements.rulebook import Definition, Level, Rulebook, find_measures
+from achievements.rulebook import Rulebook
 
 START = datetime(2024, 2, 26, 11, 30, tzinfo=UTC)  # a leap day is near
 USER_ID = 12345

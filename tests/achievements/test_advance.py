@@ -12,9 +12,11 @@ from msgspec.structs import replace
 from achievements import seen
 from achievements.advance import History, advance, revise
 from achievements.criteria import Reach
+from achievements.definition import Definition, Level
 from achievements.events import TEST_COMPLETED, Event, Metrics
 from achievements.progress import Progress, apply_events, derive, start_progress
-from achievements.rulebook import Definition, Level, Rulebook, read_value
+from achievements.rule import read_value
+from achievements.rulebook import Rulebook
 from tests.achievements import oracle
 from tests.achievements.account import Account, keep_history, keep_nothing, make_history
 from tests.achievements.strategies import (

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from achievements.criteria import (
-    MAX_NODES,
     Combination,
     Condition,
     CriteriaError,
@@ -21,11 +20,12 @@ from achievements.criteria import (
     add_conditions,
     count_open_targets,
     find_target_problem,
-    parse_criteria,
     set_target,
     walk,
 )
-from achievements.rulebook import Definition, Level, Rulebook, check_references, find_measures
+from achievements.criteria_parser import MAX_NODES, parse_criteria
+from achievements.definition import Definition, Level, check_references, find_measures
+from achievements.rulebook import Rulebook
 from tests.achievements.strategies import conditions, criteria, leaves
 
 ROOT = Path(__file__).resolve().parents[2]

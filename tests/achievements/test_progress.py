@@ -9,12 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from achievements.definition import Definition, Level
 from achievements.events import Event, Metrics
 from achievements.progress import (
     Progress,
-    add_day,
     apply_events,
-    current_streak,
     decode_progress,
     derive,
     encode_progress,
@@ -22,8 +21,9 @@ from achievements.progress import (
     needs_replay,
     start_progress,
 )
-from achievements.rulebook import Definition, Level, Rulebook
+from achievements.rulebook import Rulebook
 from achievements.seen import Seen
+from achievements.streak import add_day, current_streak
 from tests.achievements.strategies import (
     START,
     compile_rulebook,

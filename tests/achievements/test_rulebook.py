@@ -8,22 +8,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from achievements import rulebook as module
+from achievements import plans as module
 from achievements.criteria import Measure, Reach, walk
-from achievements.events import METRICS, Metrics, read_metrics
-from achievements.rulebook import (
+from achievements.definition import (
     Definition,
-    Ladder,
     Level,
-    Plan,
-    Rule,
-    Rulebook,
-    View,
     check_references,
     find_measures,
     find_slugs,
     find_threshold,
 )
+from achievements.events import METRICS, Metrics, read_metrics
+from achievements.plans import Ladder, Plan, make_slots
+from achievements.rule import Rule, View
+from achievements.rulebook import Rulebook
 from tests.achievements.strategies import NUMBERS, compile_rulebook, definition_lists, metrics
 
 
@@ -136,7 +134,7 @@ class TestPlans:
             for value in range(0, 101, 5):
                 plan = rulebook.plan_for(read_metrics(Metrics(wpm=float(value))), 0.0)
                 assert len(plan.counts) == sum(value >= n for n in breaks)
-                assert len(rulebook._plans) <= 3
+                assert len(rulebook._plans._plans) <= 3
 
     def test_a_window_is_closed_at_its_start_and_open_at_its_end(self) -> None:
         rulebook = compile_rulebook(
@@ -189,7 +187,9 @@ class TestLadders:
         self, definitions: list[Definition]
     ) -> None:
         rulebook = compile_rulebook(definitions)
-        ladders = {slot.measure.key: slot.ladder for slot in rulebook._slots}
+        ladders = {
+            slot.measure.key: slot.ladder for slot in make_slots(rulebook.rules, rulebook.positions)
+        }
         expected: dict[tuple[str, float], set[Rule]] = {}
         for rule in rulebook.rules:
             for node in rule.nodes:

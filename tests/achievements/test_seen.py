@@ -7,14 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from achievements.events import Event, Metrics
-from achievements.progress import (
-    Archive,
-    Progress,
-    asks_archive,
-    decode_progress,
-    encode_progress,
-    sift_events,
-)
+from achievements.progress import Progress, decode_progress, encode_progress
+from achievements.recognition import Archive, asks_archive, sift_events
 from achievements.seen import KEPT_IDS, RING_IDS, WIDTH, Seen, pack_ids, unpack_ids
 from tests.achievements.strategies import START, make_invalidation
 

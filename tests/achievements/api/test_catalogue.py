@@ -42,6 +42,16 @@ def test_what_is_hidden_is_masked_on_the_server(api: Api) -> None:
         assert "How to get flawless" not in text
 
 
+@pytest.mark.usefixtures("referring")
+def test_a_sentence_tells_nothing_that_is_hidden_elsewhere(api: Api) -> None:
+    by_slug = {one["slug"]: one for one in read(api.get("/achievements"))["achievements"]}
+    assert by_slug["crown"]["levels"][0]["sentence"] == "Unlock “???”, and finish 3 tests."
+    counted = by_slug["counted"]
+    assert counted["description"] == "How to get counted."
+    assert counted["levels"][0]["sentence"] == "Hidden until you unlock it."
+    assert "7,391" not in api.get("/achievements").content.decode()
+
+
 def test_an_unknown_slug_is_a_problem(api: Api) -> None:
     read_problem(api.get("/achievements/nothing"), 404)
     read_problem(api.get("/achievements/" + "x" * 500), 404)
