@@ -5,6 +5,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
+from django.db import transaction
+
+from achievements.rebuild import rebuild_user
 from profiles.models import Profile, TestResult
 
 SEED: Final = 20_261_123
@@ -38,8 +41,8 @@ TYPISTS: Final = (
 )
 
 
-def seed_typists() -> Iterator[tuple[Typist, int]]:
-    """Create each typist that does not exist; yields it with the number of its tests."""
+def seed_typists() -> Iterator[tuple[Typist, int, int]]:
+    """Create each typist that does not exist; yields it with its numbers of tests and unlocks."""
     known = set(
         Profile.objects.filter(user_id__in=[t.user_id for t in TYPISTS]).values_list(
             "user_id", flat=True
@@ -49,10 +52,12 @@ def seed_typists() -> Iterator[tuple[Typist, int]]:
         if typist.user_id in known:
             continue
         tests = list(_make_tests(typist))
-        TestResult.objects.bulk_create(tests, batch_size=500)
-        # Last, so that a seeding that was stopped starts this typist again.
-        Profile.objects.create(user_id=typist.user_id, display_name=typist.name)
-        yield typist, len(tests)
+        # At once, so that a seeding that was stopped starts this typist again.
+        with transaction.atomic():
+            TestResult.objects.bulk_create(tests, batch_size=500)
+            Profile.objects.create(user_id=typist.user_id, display_name=typist.name)
+            unlocks = rebuild_user(typist.user_id).unlocks
+        yield typist, len(tests), unlocks
 
 
 def _make_tests(typist: Typist) -> Iterator[TestResult]:

@@ -38,7 +38,13 @@ def make_event(row: Sequence[Any], *, event_type: str = TEST_COMPLETED) -> Event
 
 
 def event_of(result: TestResult, *, event_type: str = TEST_COMPLETED) -> Event:
-    return make_event([getattr(result, name) for name in _COLUMNS], event_type=event_type)
+    """Return the event of a result in memory, with the values that the database keeps of it.
+
+    A host may have assigned a Decimal or a text: saving converts it, but not the attribute.
+    """
+    columns = (TestResult._meta.get_field(name) for name in _COLUMNS)
+    row = [column.to_python(getattr(result, column.attname)) for column in columns]
+    return make_event(row, event_type=event_type)
 
 
 class TestResultHistory:
