@@ -10,6 +10,7 @@ from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
+from django.views.defaults import bad_request
 
 from achievements.api.problems import build_problem
 from profiles.models import Profile
@@ -17,7 +18,7 @@ from profiles.tokens import TokenRefused, issue_token
 
 logger = structlog.get_logger(__name__)
 
-API_PATH = "/api/v1/"
+API_PATH = "/api/"
 DEMO_SESSION_KEY = "demo_user_id"
 DEMO_TOKEN_TTL_SECONDS = 3600
 DEMO_TYPISTS_LISTED = 20
@@ -82,6 +83,13 @@ def show_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     if request.path_info.startswith(API_PATH):
         return build_problem(404, "There is no such address in the API.")
     return render(request, "profiles/404.html", {"debug_links": settings.DEBUG}, status=404)
+
+
+def show_bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """A host that is not ours, above all: the address of the API speaks as the API does."""
+    if request.path_info.startswith(API_PATH):
+        return build_problem(400, "The request cannot be read.")
+    return bad_request(request, exception)
 
 
 def show_server_error(request: HttpRequest) -> HttpResponse:

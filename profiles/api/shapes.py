@@ -131,13 +131,13 @@ class MarkedNotifications(msgspec.Struct, rename="camel"):
 
 
 class Condition(msgspec.Struct, rename="camel"):
-    """One node of the criteria; a hidden count shows no numbers."""
+    """One node of the criteria; without any where the description or the count is hidden."""
 
     sentence: str
     met: bool
     current: float | None
-    target: float | None
-    percent: Percent | None
+    target: float
+    percent: Percent
     unit: str
     children: list["Condition"]
 

@@ -47,3 +47,15 @@ def test_staff_sees_what_is_hidden(api: Api) -> None:
     api.client.force_login(staff)
     response = api.get(f"/users/{USER}/achievements/flawless/explanation")
     assert json.loads(response.content)["name"] == "Flawless"
+
+
+@pytest.mark.usefixtures("referring")
+def test_what_another_one_hides_is_masked_until_it_is_held(api: Api) -> None:
+    assert explain(api, "crown")["sentence"] == "Unlock “???”, and finish 3 tests."
+    assert "Flawless" not in json.dumps(explain(api, "crown"))
+    counted = explain(api, "counted")
+    assert (counted["sentence"], counted["conditions"]) == ("Hidden until you unlock it.", [])
+
+    api.post("/test-results", {**TEST_RESULT, "accuracy": 100}, user=USER)
+    assert explain(api, "crown")["sentence"] == "Unlock “Flawless”, and finish 3 tests."
+    assert "Flawless" in json.dumps(explain(api, "crown")["conditions"])
