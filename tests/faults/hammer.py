@@ -52,6 +52,7 @@ def start_process(*arguments: object, module: str = "tests.faults.hammer", **env
             "DATABASE_URL": f"{url}/{connection.settings_dict['NAME']}",
             **environment,
         },
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

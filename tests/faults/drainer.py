@@ -1,0 +1,53 @@
+"""A process that drains the outbox in children of its own, and starts another when one dies.
+
+What a Celery pool does, without its second of patience: dozens of kills in a few seconds.
+Usage: FAILPOINT=... python -m tests.faults.drainer; it stops when its input is closed and the
+outbox is empty, and prints how many children were killed.
+"""
+
+import os
+import select
+import signal
+import sys
+import time
+
+
+def drain() -> None:
+    """The child: its connections are its own."""
+    from django.db import connections
+
+    from achievements.outbox import drain_outbox
+
+    for connection in connections.all():
+        connection.inc_thread_sharing()
+        connection.connection = None
+    drain_outbox()
+
+
+def main() -> None:
+    import django
+
+    django.setup()
+    killed = 0
+    while True:
+        # Asked before draining: what comes later is for the next child.
+        is_over = bool(select.select([sys.stdin], [], [], 0)[0])
+        child = os.fork()
+        if not child:
+            drain()
+            os._exit(0)
+        status = os.waitpid(child, 0)[1]
+        if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
+            killed += 1
+        elif status:
+            print("a child failed", status)
+            sys.exit(1)
+        elif is_over:
+            break
+        else:
+            time.sleep(0.01)
+    print("killed", killed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""Processes that drain the outbox are killed at every moment, dozens of times in a run."""
+
+import random
+import time
+
+import pytest
+
+from achievements.models import Outbox
+from achievements.outbox import accept_events
+from tests.factories import make_broad_catalogue
+from tests.faults.hammer import make_pool, make_stream, start_process
+from tests.invariants import check_invariants
+
+pytestmark = [pytest.mark.real, pytest.mark.django_db(transaction=True)]
+KILLS = 50
+
+
+def test_fifty_kills_before_and_after_the_commit(settings, client, monkeypatch) -> None:
+    """Two drainers beside each other; each event is applied once, whatever dies when."""
+    settings.EVENT_TRANSPORT = "celery"
+    monkeypatch.setattr("achievements.outbox.wake_worker", lambda: None)
+    seed = random.SystemRandom().randrange(10**6)
+    chance = random.Random(seed)
+    print(f"seed {seed}")
+    make_broad_catalogue(is_ordered=False)
+    pool = make_pool(40, tests=60)
+    drainers = [
+        start_process(
+            module="tests.faults.drainer",
+            FAILPOINT="before_commit:kill 0.3,after_commit:kill 0.3,apply_user:kill 0.002",
+        )
+        for _ in range(2)
+    ]
+    for batch in make_stream(seed, pool, batches=110, size=60):
+        accept_events(batch)
+        time.sleep(chance.random() / 50)
+    killed = 0
+    for drainer in drainers:
+        output = drainer.communicate("stop", timeout=60)[0]
+        assert drainer.returncode == 0, output
+        killed += int(output.split()[-1])
+    print(f"{killed} processes were killed")
+    assert killed >= KILLS
+    assert not Outbox.objects.exists()
+    check_invariants(pool, client=client)
