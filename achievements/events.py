@@ -4,6 +4,7 @@ An event is decoded and validated in one step by msgspec. Identity is
 (user_id, event_type, test_result_id); everything else is content.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -219,7 +220,7 @@ def decode_batch(body: bytes, *, now: datetime) -> DecodedBatch:
     whole cannot be read: not JSON, no events, or too many of them.
     """
     with refuse_unreadable():
-        items = _batch.decode(body).events
+        items = _split_batch(body)
     if items is None:
         event, unknown = decode_event_counting(body, now=now)
         return DecodedBatch([event], [], unknown)
@@ -228,6 +229,38 @@ def decode_batch(body: bytes, *, now: datetime) -> DecodedBatch:
             Problem("/events", "bound", f"events must hold 1 to {MAX_BATCH_EVENTS} items.")
         )
     return _decode_items(items, now)
+
+
+def _split_batch(body: bytes) -> list[msgspec.Raw] | None:
+    try:
+        return _batch.decode(body).events
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        # Half a surrogate pair, which JavaScript writes as JSON, may cost its own item alone.
+        items = _read_tolerantly(body)
+        if items is None:
+            raise
+        return items
+
+
+def _read_tolerantly(body: bytes) -> list[msgspec.Raw] | None:
+    """Split a batch whose text is JSON by its grammar; each item is still decoded strictly."""
+    try:
+        document = json.loads(body.decode(), parse_constant=_refuse_constant)
+    except ValueError:
+        return None
+    items = document.get("events") if isinstance(document, dict) else None
+    return [msgspec.Raw(_dump(item)) for item in items] if isinstance(items, list) else None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)  # NaN and Infinity are no JSON
+
+
+def _dump(item: object) -> bytes:
+    text = json.dumps(item, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _decode_items(items: Sequence[msgspec.Raw], now: datetime) -> DecodedBatch:

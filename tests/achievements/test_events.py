@@ -315,3 +315,17 @@ def test_what_is_encoded_decodes_to_the_same(
     again = decode_event(encode_event(event), now=NOW)
     assert again == event
     assert again.occurred_at == at
+
+
+def test_half_a_surrogate_pair_costs_its_own_item_alone() -> None:
+    good = CUSTOMERS_OWN.decode()
+    bad = good.replace('"wpm": 85.5', '"wpm": 85.5, "mode": "\\ud800"')
+    batch = decode_batch(f'{{"events": [{good}, {bad}, {{}}, {good}]}}'.encode(), now=NOW)
+    assert batch.events == [decode_event(CUSTOMERS_OWN, now=NOW)] * 2
+    assert [(one.index, one.problem.code) for one in batch.rejected] == [
+        (1, "invalid_json"),
+        (2, "missing"),
+    ]
+    for body in (f'{{"events": [{good}, {bad}, NaN]}}', f"[{bad}]", f'{{"events": "{bad}"}}', bad):
+        with pytest.raises(EventError):
+            decode_batch(body.encode(), now=NOW)
