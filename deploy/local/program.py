@@ -26,13 +26,14 @@ PROGRAMS = (
     Program(
         "worker",
         (
-            *("-m", "celery", "-A", "celery_app", "worker", "--concurrency", "1"),
-            *("--loglevel", "INFO", "--without-mingle", "--without-gossip"),
+            *("-m", "celery", "--quiet", "-A", "celery_app", "worker", "--concurrency", "1"),
+            # With INFO it would show a sweep every five seconds.
+            *("--loglevel", "WARNING", "--without-mingle", "--without-gossip"),
         ),
     ),
     Program(
         "beat",
-        ("-m", "celery", "-A", "celery_app", "beat", "--schedule", "{folder}/schedule"),
+        ("-m", "celery", "--quiet", "-A", "celery_app", "beat", "-s", "{folder}/schedule"),
     ),
     Program("consumers", ("manage.py", "consume_achievement_events", "--processes", "2")),
     Program("relay", ("manage.py", "relay_outbox")),
