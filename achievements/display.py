@@ -15,6 +15,7 @@ from django.conf import settings
 from django.templatetags.static import static
 
 from achievements.criteria import Node, set_target
+from achievements.definition import find_slugs
 from achievements.explanation import describe
 from achievements.models import Achievement, Status
 from achievements.rarity import get_rarity
@@ -37,6 +38,10 @@ class Display:
     @property
     def is_live(self) -> bool:
         return self.achievement.status == Status.LIVE
+
+    @property
+    def is_retired(self) -> bool:
+        return self.achievement.status == Status.RETIRED
 
     @property
     def top_level(self) -> int:
@@ -84,6 +89,8 @@ class Catalogue:
         self.by_slug = {display.achievement.slug: display for display in displays}
         self.by_opaque_slug = {make_opaque_slug(slug): d for slug, d in self.by_slug.items()}
         self.names = {slug: display.achievement.name for slug, display in self.by_slug.items()}
+        asked = set().union(*(find_slugs(display.node) for display in displays))
+        self._unpublished = dict.fromkeys(asked - self.by_slug.keys(), MASKED_NAME)
         self.public_names = self.name_for({})
 
     def find(self, slug: str) -> Display | None:
@@ -97,7 +104,7 @@ class Catalogue:
 
     def name_for(self, held: Mapping[int, int]) -> dict[str, str]:
         """Return every name as someone sees it who holds these levels, by achievement id."""
-        return {
+        return self._unpublished | {
             slug: display.show_name(held=held.get(display.achievement.pk, 0))
             for slug, display in self.by_slug.items()
         }

@@ -41,10 +41,12 @@ def read_catalogue() -> dict[str, Any]:
 
 
 def read_definition(slug: str) -> dict[str, Any] | None:
-    """Return one public entry; None for an unknown slug, and for one that is masked."""
+    """Return one public entry; None for an unknown slug, and for one masked or retired."""
     catalogue = get_catalogue()
     display = catalogue.find_shown(slug)
-    return catalogue.describe(display) if display else None
+    if display is None or display.is_retired:
+        return None
+    return catalogue.describe(display)
 
 
 def read_revision(*, user_id: int) -> int:
@@ -101,11 +103,13 @@ def explain_achievement(
     """
     catalogue = get_catalogue()
     display = catalogue.find(slug)
-    if display is None or display.achievement.status == "retired":
+    if display is None:
         return None
     row = _read_progress(user_id, catalogue)
     held = row.unlocked.get(display.achievement.pk, 0)
-    if not should_unmask and not held and slug != display.slug_for(held=0):
+    if not held and (
+        display.is_retired or (not should_unmask and slug != display.slug_for(held=0))
+    ):
         return None
     level = min(held + 1, display.top_level)
     unlock = (
