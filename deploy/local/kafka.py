@@ -5,7 +5,6 @@ import os
 import socket
 import subprocess
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -86,7 +85,8 @@ class Kafka(LocalProcess):
         self.properties_file.write_text(self._build_properties())
         if (self.data_folder / "meta.properties").exists():
             return
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # 16 bytes; a first one of chance could be written "-" and be taken for an option.
+        cluster_id = base64.urlsafe_b64encode(b"laurel" + os.urandom(10)).decode().rstrip("=")
         done = subprocess.run(
             [
                 *self._build_java("64m", "-XX:TieredStopAtLevel=1"),
