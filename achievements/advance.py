@@ -35,6 +35,9 @@ class Step(NamedTuple):
     unlocks: list[Unlock]
     revoked: list[tuple[int, int]]  # (achievement id, level)
     leaving: list[tuple[bool, list[int]]]  # (is_invalidation, sorted test ids)
+    # After an invalidation: what the replay found for levels that stay, and the tests taken back.
+    found: Sequence[Unlock] = ()
+    taken_back: frozenset[int] = frozenset()
 
 
 class History(NamedTuple):
@@ -99,7 +102,7 @@ def revise(
     tests = [*(t for t in history.tests if t.event_type == TEST_COMPLETED), *unheld]
     invalid = {*unpack_ids(row.invalidated.recent), *history.invalidated}
     invalid.update(i for is_invalidation, run in registered.leaving if is_invalidation for i in run)
-    replayed = derive(rulebook, tests, without=invalid, reported=_reported(row, arrived))
+    replayed = derive(rulebook, tests, without=invalid, reported=_reported(row, [*history.tests, *arrived]))
 
     before = row.unlocked
     revoked = []
@@ -109,6 +112,8 @@ def revise(
     for achievement_id, level in revoked:
         unlocked[achievement_id] = min(unlocked[achievement_id], level - 1)
     unlocks = [u for u in replayed.unlocks if u.level > unlocked.get(u.achievement_id, 0)]
+    stays = [u for u in replayed.unlocks if u.level <= unlocked.get(u.achievement_id, 0)]
+    taken_back = frozenset(e.test_result_id for e in fresh if e.event_type != TEST_COMPLETED)
     for unlock in unlocks:
         unlocked[unlock.achievement_id] = unlock.level
     unlocked = {achievement_id: level for achievement_id, level in unlocked.items() if level}
@@ -129,7 +134,7 @@ def revise(
     known = {*history.completed, *just_left}
     learned = row.completed.learn(held, known)
     leaving = [*registered.leaving, *([(False, learned)] if learned else [])]
-    return Step(row, len(fresh), unlocks, revoked, leaving)
+    return Step(row, len(fresh), unlocks, revoked, leaving, stays if taken_back else (), taken_back)
 
 
 def _extend(
@@ -150,8 +155,9 @@ def _extend(
     return Step(row, len(fresh), unlocks, [], registered.leaving)
 
 
-def _reported(row: Progress, arrived: Sequence[Event]) -> int:
-    return max([row.reported, *(e.metrics.test_count or 0 for e in arrived)])
+def _reported(row: Progress, events: Sequence[Event]) -> int:
+    """The site's highest count; an invalidated test's claim is believed as well."""
+    return max([row.reported, *(e.metrics.test_count or 0 for e in events)])
 
 
 def _find_revoked(

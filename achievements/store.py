@@ -12,6 +12,7 @@ from achievements.progress import encode_progress
 from achievements.rulebook import Rulebook
 from achievements.seen import MAX_RUN_IDS, pack_ids
 from achievements.tables import (
+    EvidenceRow,
     NotificationRow,
     RevocationRow,
     SeenRow,
@@ -35,6 +36,7 @@ def store_steps(
     unlocks: list[UnlockRow] = []
     revocations: list[RevocationRow] = []
     notifications: list[NotificationRow] = []
+    evidence: list[EvidenceRow] = []
     seen: list[SeenRow] = []
     progress: list[tuple[int, int, bytes]] = []
     tallies: Counter[tuple[int, int]] = Counter()
@@ -57,6 +59,7 @@ def store_steps(
                 notifications.append(
                     NotificationRow(user_id, row.notified, achievement_id, level, now)
                 )
+        evidence += make_evidence_rows(user_id, step)
         if not before.state:
             tallies[tables.USERS_TALLY] += 1
         seen += make_seen_rows(user_id, step.leaving)
@@ -70,6 +73,8 @@ def store_steps(
     # Revoked first: a level may be lost and earned again in one step.
     if revocations:
         tables.revoke_unlocks(revocations)
+    if evidence:
+        tables.renew_evidence(evidence)
     tables.insert_unlocks(unlocks)
     tables.insert_notifications(notifications)
     tables.insert_seen(seen)
@@ -85,6 +90,18 @@ def store_steps(
         moved_users=[user_id for user_id, _, _ in progress],
         unlocking_users=sorted(changed),
     )
+
+
+def make_evidence_rows(user_id: int, step: Step) -> list[EvidenceRow]:
+    """For levels that stay after an invalidation: the test that earns them now."""
+    return [
+        EvidenceRow(
+            event.occurred_at, event.test_result_id, user_id, achievement_id, level, taken_back_id
+        )
+        for achievement_id, level, event in step.found
+        if event and event.occurred_at
+        for taken_back_id in sorted(step.taken_back)
+    ]
 
 
 def make_seen_rows(user_id: int, leaving: Iterable[tuple[bool, list[int]]]) -> list[SeenRow]:

@@ -40,6 +40,15 @@ class RevocationRow(NamedTuple):
     level: int
 
 
+class EvidenceRow(NamedTuple):
+    unlocked_at: datetime
+    test_result_id: int
+    user_id: int
+    achievement_id: int
+    level: int
+    taken_back_id: int
+
+
 class NotificationRow(NamedTuple):
     user_id: int
     sequence: int
@@ -147,12 +156,20 @@ def insert_unlocks(rows: Sequence[UnlockRow]) -> None:
 
 
 def revoke_unlocks(rows: Sequence[RevocationRow]) -> None:
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            "UPDATE user_achievements SET revoked_at = %s, revoked_reason = %s"
-            " WHERE user_id = %s AND achievement_id = %s AND level = %s AND revoked_at IS NULL",
-            rows,
-        )
+    _update(
+        "UPDATE user_achievements SET revoked_at = %s, revoked_reason = %s"
+        " WHERE user_id = %s AND achievement_id = %s AND level = %s AND revoked_at IS NULL",
+        rows,
+    )
+
+
+def renew_evidence(rows: Sequence[EvidenceRow]) -> None:
+    """Name another test for unlocks that stay although the test that earned them is taken back."""
+    _update(
+        "UPDATE user_achievements SET unlocked_at = %s, test_result_id = %s"
+        " WHERE user_id = %s AND achievement_id = %s AND level = %s AND test_result_id = %s",
+        rows,
+    )
 
 
 def read_origins(user_ids: Sequence[int]) -> list[tuple[int, int, int, int]]:
@@ -242,6 +259,13 @@ def _insert(
             f"INSERT INTO {target} VALUES ({marks}) {conflict}",
             [tuple(map(adapt, row)) for row in rows],
         )
+
+
+def _update(statement: str, rows: Sequence[Sequence[Any]]) -> None:
+    """Run a statement once a row; for what hardly ever happens."""
+    adapt = _adapter()
+    with connection.cursor() as cursor:
+        cursor.executemany(statement, [tuple(map(adapt, row)) for row in rows])
 
 
 def _adapter() -> Callable[[Any], Any]:

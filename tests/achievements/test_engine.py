@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from achievements.engine import process_events
 from achievements.models import Notification, SeenTests, Tally, UserAchievement, UserProgress
-from tests.achievements.strategies import deliveries, lives
+from tests.achievements.strategies import deliveries, lives, sorted_stream
 from tests.factories import (
     NOON,
     invalidate,
@@ -175,9 +175,7 @@ def test_users_of_events_alone_are_counted_without_order(catalogue, data: st.Dat
     for batch in stream:
         process_events(batch)
     one = new_user()
-    process_events(
-        sorted((replace(e, user_id=one) for e in life.tests), key=lambda e: e.occurred_at)
-    )
+    process_events(sorted_stream([replace(e, user_id=one) for e in life.tests]))
     ours, theirs = read_row(user), read_row(one)
     for key, position in _positions().items():
         if not key.startswith(("run", "average")):
@@ -294,3 +292,17 @@ def test_an_empty_batch_and_a_batch_of_one_user_at_the_bounds(catalogue) -> None
     ]
     process_events(events)
     check_invariants(events)
+
+
+def test_an_unlock_that_stays_names_a_test_that_still_counts(settings) -> None:
+    make_achievement("fast", {"best": "wpm", "atLeast": 50})
+    publish()
+    user = new_user()
+    first, second = make_event(user, 1, wpm=90), make_event(user, 2, wpm=60)
+    store_history([first, second])
+    process_events([first, second])
+    assert UserAchievement.objects.get(user_id=user).test_result_id == 1
+    process_events([invalidate(user, 1)])
+    unlock = UserAchievement.objects.get(user_id=user)
+    assert (unlock.test_result_id, unlock.revoked_at) == (2, None)
+    assert unlock.unlocked_at == second.occurred_at
