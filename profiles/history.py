@@ -11,6 +11,7 @@ _COLUMNS = (
     "user_id", "id", "wpm", "raw_wpm", "accuracy", "consistency", "duration_seconds",
     "characters", "length", "mode", "language", "completed_at", "utc_offset_minutes",
 )  # fmt: skip
+_FIELDS = {field.name: field for field in TestResult._meta.concrete_fields}
 
 
 def make_event(row: Sequence[Any], *, event_type: str = TEST_COMPLETED) -> Event:
@@ -42,8 +43,7 @@ def event_of(result: TestResult, *, event_type: str = TEST_COMPLETED) -> Event:
 
     A host may have assigned a Decimal or a text: saving converts it, but not the attribute.
     """
-    columns = (TestResult._meta.get_field(name) for name in _COLUMNS)
-    row = [column.to_python(getattr(result, column.attname)) for column in columns]
+    row = [_FIELDS[name].to_python(getattr(result, name)) for name in _COLUMNS]
     return make_event(row, event_type=event_type)
 
 

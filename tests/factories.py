@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
-import factory
 import msgspec
+from factory.declarations import LazyAttribute, LazyFunction, Sequence
+from factory.django import DjangoModelFactory
 
 from achievements.definition import Definition
 from achievements.events import Event, Metrics
@@ -24,41 +25,41 @@ PLAIN_TEST: dict[str, Any] = {
 _user_ids = count(1_000_001)
 
 
-class AchievementFactory(factory.django.DjangoModelFactory):  # type: ignore[misc]
+class AchievementFactory(DjangoModelFactory[Achievement]):
     class Meta:
         model = Achievement
 
-    slug = factory.Sequence("achievement-{}".format)
-    name = factory.LazyAttribute(lambda a: a.slug.replace("-", " ").title())
-    locked_description = factory.LazyAttribute(lambda a: f"How to get {a.slug}.")
-    unlocked_description = factory.LazyAttribute(lambda a: f"You got {a.slug}.")
+    slug = Sequence("achievement-{}".format)
+    name = LazyAttribute(lambda a: a.slug.replace("-", " ").title())
+    locked_description = LazyAttribute(lambda a: f"How to get {a.slug}.")
+    unlocked_description = LazyAttribute(lambda a: f"You got {a.slug}.")
     category = "speed"
     icon = "flame"
     status = Status.LIVE
-    criteria = factory.LazyFunction(lambda: {"count": "tests", "atLeast": 1})
-    levels = factory.LazyFunction(lambda: [{"target": None, "points": 10}])
+    criteria = LazyFunction(lambda: {"count": "tests", "atLeast": 1})
+    levels = LazyFunction(lambda: [{"target": None, "points": 10}])
 
 
-class ProfileFactory(factory.django.DjangoModelFactory):  # type: ignore[misc]
+class ProfileFactory(DjangoModelFactory[Profile]):
     class Meta:
         model = Profile
 
-    user_id = factory.LazyFunction(lambda: new_user())
+    user_id = LazyFunction(lambda: new_user())
     display_name = "Ada"
 
 
-class TestResultFactory(factory.django.DjangoModelFactory):  # type: ignore[misc]
+class TestResultFactory(DjangoModelFactory[TestResult]):
     __test__ = False
 
     class Meta:
         model = TestResult
 
-    user_id = factory.LazyFunction(lambda: new_user())
-    id = factory.Sequence(lambda n: n + 1)
+    user_id = LazyFunction(lambda: new_user())
+    id = Sequence(lambda n: n + 1)
     wpm = 60.0
     accuracy = 97.0
     duration_seconds = 30.0
-    completed_at = factory.LazyAttribute(lambda r: NOON + timedelta(minutes=r.id % 100_000))
+    completed_at = LazyAttribute(lambda r: NOON + timedelta(minutes=r.id % 100_000))
 
 
 def new_user() -> int:
@@ -74,7 +75,7 @@ def make_achievement(slug: str, criteria: dict[str, Any], *targets: float, **fie
     """Create a definition; targets make it one with levels."""
     if targets:
         fields["levels"] = make_levels(*targets)
-    return AchievementFactory(slug=slug, criteria=criteria, **fields)
+    return AchievementFactory.create(slug=slug, criteria=criteria, **fields)
 
 
 def publish() -> int:
@@ -119,6 +120,7 @@ def store_history(events: Iterable[Event]) -> None:
     for event in events:
         if event.event_type != "test_completed":
             continue
+        assert event.occurred_at is not None
         key = event.user_id, event.test_result_id
         metrics = msgspec.structs.asdict(event.metrics)
         metrics.pop("test_count")

@@ -1,6 +1,7 @@
 """The outbox: rows go with their cause, are applied and deleted at once, or set aside."""
 
 from datetime import timedelta
+from threading import Thread
 
 import pytest
 from django.db import (
@@ -15,12 +16,20 @@ from django.db import (
 from django.utils import timezone
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from achievements import failpoints, outbox
-from achievements.events import encode_event
+from achievements import failpoints
+from achievements.engine import apply_batch
+from achievements.events import Event, encode_event
 from achievements.models import Notification, Outbox, UserAchievement, UserProgress
 from achievements.outbox import accept_events, drain_outbox, process_pending, record_events
 from achievements.tasks import process_outbox, sweep_outbox
-from tests.factories import make_achievement, make_broad_catalogue, make_event, new_user, publish
+from tests.factories import (
+    make_achievement,
+    make_broad_catalogue,
+    make_event,
+    new_user,
+    publish,
+    store_history,
+)
 from tests.invariants import check_invariants
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -147,14 +156,14 @@ def test_a_row_that_the_database_refuses_does_not_stop_the_others(
             user_id=bad, sequence=1, achievement_id=1, level=1, created_at=timezone.now()
         )
     else:
-        real = outbox.apply_batch
+        real = apply_batch
 
         def apply(rulebook, batch):
             if any(event.user_id == bad for event in batch):
                 raise DataError("out of range")
             return real(rulebook, batch)
 
-        monkeypatch.setattr(outbox, "apply_batch", apply)
+        monkeypatch.setattr("achievements.outbox.apply_batch", apply)
     put(make_event(bad, 1), *events)
     drain_outbox()
     assert Outbox.objects.get().error.startswith(error.__name__)
@@ -168,7 +177,7 @@ def test_a_database_that_is_away_sets_nothing_aside(catalogue, monkeypatch, erro
         raise error(2013, "Lost connection to server during query")
 
     put(*(make_event(new_user(), 1) for _ in range(3)))
-    monkeypatch.setattr(outbox, "apply_batch", apply)
+    monkeypatch.setattr("achievements.outbox.apply_batch", apply)
     with pytest.raises(error):
         drain_outbox()
     assert Outbox.objects.filter(failed_at=None).count() == 3
@@ -262,7 +271,7 @@ def test_rows_that_another_worker_holds_are_skipped(catalogue) -> None:
 
     events = [make_event(new_user(), 1) for _ in range(4)]
     put(*events)
-    first = Rows.objects.order_by("pk").first()
+    first = Rows.objects.order_by("pk")[0]
     other = connection.copy()
     other.connect()
     try:
@@ -285,3 +294,29 @@ def test_retired_rules_do_not_matter_to_what_waits(db) -> None:
     publish()
     drain_outbox()
     check_invariants([event])
+
+
+def test_results_that_are_saved_at_once_are_all_applied(catalogue) -> None:
+    """Each thread saves and drains for itself, as the threads of a web server do."""
+    users = [new_user() for _ in range(4)]
+    events = [make_event(user, n, wpm=50.0 + n) for user in users for n in range(1, 9)]
+    store_history(events)  # so that no order of arrival matters
+    failures: list[BaseException] = []
+
+    def save(part: list[Event]) -> None:
+        try:
+            for event in part:
+                accept_events([event])
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            connection.close()
+
+    threads = [Thread(target=save, args=(events[n::4],)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert failures == []
+    drain_outbox()
+    check_invariants(events)

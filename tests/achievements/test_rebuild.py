@@ -164,7 +164,7 @@ def test_a_run_that_was_stopped_resumes_behind_its_last_slice(users, monkeypatch
     name = f"rebuild rulebook {version}"
     run_of = rebuild_users(job_name=name, slice_users=10)
     first = next(run_of)
-    run_of.close()
+    del run_of
     assert Job.objects.get(name=name).cursor == first.last_user_id == sorted(users)[9]
     out, _ = run(slice=10)
     assert out.startswith(f"Resuming after user {first.last_user_id}")

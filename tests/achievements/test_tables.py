@@ -41,7 +41,8 @@ def test_nothing_to_write(db) -> None:
     tables.insert_seen([])
     tables.add_tallies({}, slot=0)
     assert tables.lock_progress([]) == {}
-    assert tables.read_seen([]) == tables.read_origins([]) == tables.read_revoked([]) == []
+    for read in (tables.read_seen, tables.read_origins, tables.read_revoked):
+        assert read([]) == []
 
 
 def test_a_standing_unlock_is_left_and_a_revoked_one_renewed(db) -> None:

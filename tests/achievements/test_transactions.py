@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def count_retries() -> float:
-    return metrics.RETRIES._value.get()  # type: ignore[no-any-return]
+    return metrics.RETRIES._value.get()
 
 
 def run_together(*works: Callable[[], object]) -> None:
@@ -119,7 +119,7 @@ def test_a_deadlock_is_tried_again_without_a_second_effect() -> None:
                 "INSERT INTO tallies VALUES (9999, 1, 1, %s)"
                 " ON DUPLICATE KEY UPDATE holders = holders + 1", [number]
             )  # fmt: skip
-        worker = threading.Thread(target=lambda: (process_events(events), connection.close()))
+        worker = threading.Thread(target=lambda: run_together(lambda: process_events(events)))
         worker.start()
         try:
             wait_for_lock(cursor)

@@ -65,7 +65,9 @@ def test_a_burst_of_results_is_applied_in_batches(start_celery_worker, client) -
     for number in range(1, 6):
         with transaction.atomic():
             for user in users:
-                TestResultFactory(user_id=user, id=number * 1000 + user % 1000, wpm=58.0 + number)
+                TestResultFactory.create(
+                    user_id=user, id=number * 1000 + user % 1000, wpm=58.0 + number
+                )
     wait_until(is_drained, seconds=20)
     assert time.monotonic() - began < 15
     events = [

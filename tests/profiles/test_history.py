@@ -64,6 +64,6 @@ def test_test_ids_grow_and_fit_into_a_double() -> None:
 
 
 def test_results_of_one_user_may_share_an_id_with_another() -> None:
-    TestResultFactory(user_id=new_user(), id=1)
-    TestResultFactory(user_id=new_user(), id=1)
+    TestResultFactory.create(user_id=new_user(), id=1)
+    TestResultFactory.create(user_id=new_user(), id=1)
     assert TestResult.objects.filter(id=1).count() == 2

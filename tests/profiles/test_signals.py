@@ -31,7 +31,7 @@ def _catalogue(db: None) -> None:
 def test_a_saved_result_is_applied_when_it_is_committed() -> None:
     user = new_user()
     with transaction.atomic():
-        result = TestResultFactory(user_id=user, id=5, wpm=95.0, accuracy=99.0)
+        result = TestResultFactory.create(user_id=user, id=5, wpm=95.0, accuracy=99.0)
         assert not UserProgress.objects.exists()
     assert result.pk == (user, 5)
     event = make_event(user, 5, wpm=95.0, accuracy=99.0, durationSeconds=30.0)
@@ -44,7 +44,7 @@ def test_a_rolled_back_result_leaves_nothing() -> None:
 
     def save_and_fail() -> None:
         with transaction.atomic():
-            TestResultFactory()
+            TestResultFactory.create()
             raise Undo
 
     with pytest.raises(Undo):
@@ -55,7 +55,7 @@ def test_a_rolled_back_result_leaves_nothing() -> None:
 
 
 def test_saving_again_changes_nothing() -> None:
-    result = TestResultFactory(wpm=65.0)
+    result = TestResultFactory.create(wpm=65.0)
     before = UserProgress.objects.get().revision
     result.wpm = 200.0
     result.save()
@@ -96,7 +96,7 @@ def test_an_invalidated_result_takes_its_effect_back() -> None:
 
 
 def test_a_result_that_is_born_invalid_never_counts() -> None:
-    result = TestResultFactory(invalidated_at=NOON + timedelta(hours=1))
+    result = TestResultFactory.create(invalidated_at=NOON + timedelta(hours=1))
     assert read_row(result.user_id).values[0] == 0
     assert not UserAchievement.objects.exists()
 
@@ -110,7 +110,7 @@ def test_fixtures_record_nothing() -> None:
 
 
 def test_what_breaks_the_contract_is_set_aside() -> None:
-    TestResultFactory(wpm=5_000.0)
+    TestResultFactory.create(wpm=5_000.0)
     row = Outbox.objects.get()
     assert row.failed_at is not None
     assert "/metrics/wpm" in row.error
