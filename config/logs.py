@@ -94,6 +94,8 @@ def build_logging(*, level: str, log_format: str) -> dict[str, Any]:
             "django.server": {"handlers": [], "level": level, "propagate": True},
             # The request middleware says the same with more context.
             "django.request": {"level": "CRITICAL"},
+            # Scanners ask for hosts that are not ours all day: a 400 says it, without a traceback.
+            "django.security.DisallowedHost": {"level": "CRITICAL"},
             "kombu": {"level": "WARNING"},
         },
     }

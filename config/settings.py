@@ -77,6 +77,7 @@ MIDDLEWARE = [
     "achievements.api.fast_lane.FastLaneMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
+    "config.login_brake.LoginBrakeMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -224,6 +225,7 @@ API_THROTTLE_RATES = {
     "private": read_rate("THROTTLE_PRIVATE", "600/minute"),  # what only the owner reads
     "results": read_rate("THROTTLE_RESULTS", "120/minute"),  # finished tests of one user
     "events": read_rate("THROTTLE_EVENTS", "120000/minute"),  # requests of one service key
+    "login": read_rate("THROTTLE_LOGIN", "10/minute"),  # staff passwords tried from one address
 }
 
 # Staff sessions.

@@ -1,0 +1,17 @@
+"""The brake on guessing staff passwords."""
+
+import pytest
+
+LOGIN = "/admin/login/"
+
+
+@pytest.mark.django_db
+def test_it_refuses_the_attempts_beyond_the_limit_and_says_when_to_come_back(client, settings):
+    settings.API_THROTTLE_RATES = {**settings.API_THROTTLE_RATES, "login": (3, 60)}
+    guess = {"username": "staff", "password": "wrong"}
+    codes = [client.post(LOGIN, guess).status_code for _ in range(5)]
+    assert codes[:3] == [200, 200, 200]
+    refused = client.post(LOGIN, guess)
+    assert refused.status_code == 429
+    assert 1 <= int(refused["Retry-After"]) <= 60
+    assert client.get(LOGIN).status_code == 200
