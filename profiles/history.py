@@ -1,10 +1,18 @@
 """Past tests for the engine (services floor): the test_results table as a history source."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from achievements.events import TEST_COMPLETED, TEST_INVALIDATED, Event, Metrics
+from achievements.events import (
+    TEST_COMPLETED,
+    TEST_INVALIDATED,
+    Event,
+    EventError,
+    Metrics,
+    decode_event,
+    encode_event,
+)
 from profiles.models import TestResult
 
 _COLUMNS = (
@@ -59,10 +67,11 @@ class TestResultHistory:
             .iterator(chunk_size=5_000)
         )
         tests: dict[int, list[Event]] = {}
+        now = datetime.now(UTC)
         for *columns, invalidated_at in rows:
-            tests.setdefault(columns[0], []).append(
-                make_event(columns, event_type=_type_of(invalidated_at))
-            )
+            event = make_event(columns, event_type=_type_of(invalidated_at))
+            if _keeps_contract(event, now):
+                tests.setdefault(event.user_id, []).append(event)
         return tests
 
     def list_users(self, *, after: int, limit: int) -> list[int]:
@@ -72,6 +81,15 @@ class TestResultHistory:
             .values_list("user_id", flat=True)
             .distinct()[:limit]
         )
+
+
+def _keeps_contract(event: Event, now: datetime) -> bool:
+    """Whether the live path would take it: what it set aside must not count by a replay."""
+    try:
+        decode_event(encode_event(event), now=now)
+    except EventError:
+        return False
+    return True
 
 
 def _type_of(invalidated_at: datetime | None) -> str:

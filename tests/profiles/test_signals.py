@@ -6,8 +6,10 @@ from decimal import Decimal
 import pytest
 from django.core import serializers
 from django.db import transaction
+from django.utils import timezone
 
 from achievements.models import Outbox, UserAchievement, UserProgress
+from achievements.rebuild import rebuild_user
 from profiles.history import TestResultHistory
 from profiles.models import TestResult
 from profiles.services import invalidate_test_result, save_test_result
@@ -114,3 +116,15 @@ def test_what_breaks_the_contract_is_set_aside() -> None:
     row = Outbox.objects.get()
     assert row.failed_at is not None
     assert "/metrics/wpm" in row.error
+
+
+def test_what_breaks_the_contract_does_not_come_back_by_a_replay() -> None:
+    """The history must not count what the live path refused."""
+    user = new_user()
+    TestResultFactory.create(user_id=user, id=1, wpm=5_000.0)
+    TestResultFactory.create(user_id=user, id=2, completed_at=timezone.now() + timedelta(days=2))
+    assert Outbox.objects.exclude(failed_at=None).count() == 2
+    Outbox.objects.all().delete()
+    TestResultFactory.create(user_id=user, id=3, wpm=61.0)
+    rebuild_user(user)
+    check_invariants([make_event(user, 3, wpm=61.0, accuracy=97.0, durationSeconds=30.0)])
