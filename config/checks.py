@@ -9,6 +9,7 @@ from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
+from achievements import failpoints
 from achievements.partitions import read_partition_count
 
 TAG = "laurel"
@@ -197,6 +198,20 @@ def check_partition_counts(
     return found
 
 
+def check_failpoints(
+    app_configs: Iterable[AppConfig] | None, **kwargs: object
+) -> list[CheckMessage]:
+    if not (settings.IS_PRODUCTION and failpoints.armed):
+        return []
+    return [
+        Error(
+            f"FAILPOINT arms {', '.join(failpoints.armed)} in production.",
+            hint="Unset FAILPOINT: it is for tests of crashes alone.",
+            id="laurel.E010",
+        )
+    ]
+
+
 ALL_CHECKS: tuple[Callable[..., list[CheckMessage]], ...] = (
     check_transport,
     check_shared_cache,
@@ -204,6 +219,7 @@ ALL_CHECKS: tuple[Callable[..., list[CheckMessage]], ...] = (
     check_isolation,
     check_partitions,
     check_sqlite_in_production,
+    check_failpoints,
 )
 
 

@@ -10,6 +10,7 @@ from hypothesis import settings as run_settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from achievements import failpoints, metrics
 from achievements.engine import process_events
 from achievements.models import Notification, SeenTests, Tally, UserAchievement, UserProgress
 from tests.achievements.strategies import deliveries, lives, sorted_stream
@@ -306,3 +307,29 @@ def test_an_unlock_that_stays_names_a_test_that_still_counts(settings) -> None:
     unlock = UserAchievement.objects.get(user_id=user)
     assert (unlock.test_result_id, unlock.revoked_at) == (2, None)
     assert unlock.unlocked_at == second.occurred_at
+
+
+def test_a_cache_that_fails_does_not_fail_an_unlock(catalogue, monkeypatch) -> None:
+    def fail(names: object) -> None:
+        raise ConnectionError("the cache is away")
+
+    monkeypatch.setattr("achievements.effects.cache.forget", fail)
+    before = metrics.EFFECT_FAILURES.labels("cache")._value.get()
+    event = make_event(new_user(), 1)
+    assert process_events([event]).unlocks == 1
+    assert metrics.EFFECT_FAILURES.labels("cache")._value.get() == before + 1
+    check_invariants([event])
+
+
+def test_an_event_that_fails_leaves_its_batch_undone(catalogue, monkeypatch) -> None:
+    """Of a batch without an outbox all or nothing is applied: the sender sends it again."""
+    good, bad = new_user(), new_user()
+    events = [make_event(good, 1), make_event(bad, 1)]
+    armed = failpoints.parse_failpoints(f"apply_user@{bad}:raise")
+    monkeypatch.setattr(failpoints, "armed", armed)
+    with pytest.raises(failpoints.InjectedFault):
+        process_events(events)
+    assert not UserProgress.objects.exists()
+    monkeypatch.setattr(failpoints, "armed", {})
+    process_events(events)
+    check_invariants(events)

@@ -8,6 +8,7 @@ import pytest
 
 from achievements import failpoints
 from achievements.failpoints import Fault, InjectedFault, parse_failpoints, reach
+from config.checks import check_failpoints
 
 
 def test_nothing_is_armed_by_default() -> None:
@@ -47,3 +48,12 @@ def test_kill_kills() -> None:
     environment = {**os.environ, "FAILPOINT": "here:kill"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
     assert (done.returncode, done.stdout) == (-9, b"")
+
+
+def test_a_check_refuses_them_in_production(settings, monkeypatch) -> None:
+    monkeypatch.setattr(failpoints, "armed", parse_failpoints("before_commit:kill"))
+    assert check_failpoints(None) == []
+    settings.IS_PRODUCTION = True
+    [error] = check_failpoints(None)
+    assert error.id == "laurel.E010"
+    assert "before_commit" in error.msg
