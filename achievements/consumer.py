@@ -22,17 +22,19 @@ from confluent_kafka import (
     Message,
     TopicPartition,
 )
-from django.db import DatabaseError, InterfaceError, close_old_connections, connection
+from django.db import Error as DatabaseFailure  # InterfaceError is no DatabaseError
+from django.db import close_old_connections, connection
 
 from achievements import metrics
 from achievements.dead_letters import DeadLetter, DeadLetterLimit, make_record
 from achievements.engine import process_events
-from achievements.errors import AchievementsError, StaleRulebook
-from achievements.events import Event, EventError, decode_event
+from achievements.errors import AchievementsError, NotDurable, StaleRulebook
+from achievements.events import EARLIEST, Event, EventError, decode_event
 from achievements.failpoints import reach
 from achievements.lag import forget_lag, measure_lag
 from achievements.producer import EventProducer
 from achievements.topics import CONSUMER_GROUP, EVENTS_TOPIC, make_consumer_settings
+from achievements.transactions import is_fault_of_events
 
 BATCH_EVENTS: Final = 100
 MAX_BATCH_EVENTS: Final = 500
@@ -41,6 +43,8 @@ FIRST_DELAY_SECONDS: Final = 0.2
 MAX_DELAY_SECONDS: Final = 5.0
 LAG_EVERY_SECONDS: Final = 5.0
 HEARTBEAT_EVERY_SECONDS: Final = 1.0
+
+Place = tuple[int, int]  # a partition and an offset in it
 
 logger = structlog.get_logger(__name__)
 
@@ -73,6 +77,7 @@ class EventConsumer:
         self.producer = EventProducer()
         self.size = options.batch_events
         self.held: list[Message] = []  # taken from Kafka, not applied yet
+        self.judged: set[Place] = set()  # of these, what the limit has counted
         self.is_paused = False
         self.rewound: set[int] = set()  # partitions that were set to their start once
         self.ends: dict[int, int] = {}  # the offset after what is applied, by partition
@@ -135,14 +140,17 @@ class EventConsumer:
         return False
 
     def _finish(self, messages: list[Message]) -> None:
-        """Apply a batch, waiting for the database as long as that takes, and commit."""
+        """Apply a batch, waiting for the database as long as that takes, and commit.
+
+        What a rebalance takes away meanwhile leaves `held`; what still arrives joins it.
+        """
         self.held = messages
         failures = 0
         while self.held:
             try:
                 self._apply(self.held)
                 break
-            except (DatabaseError, InterfaceError, StaleRulebook) as error:
+            except (DatabaseFailure, StaleRulebook, NotDurable) as error:
                 failures += 1
                 metrics.CONSUMER_FAILURES.inc()
                 logger.warning("batch_failed", failures=failures, error=str(error))
@@ -154,6 +162,7 @@ class EventConsumer:
         self._resume()
         self._commit(self.held)
         self.held = []
+        self.judged.clear()
 
     def _apply(self, messages: Sequence[Message]) -> None:
         letters: list[DeadLetter] = []
@@ -164,17 +173,21 @@ class EventConsumer:
             except EventError as error:
                 letters.append(DeadLetter(message, str(error)))
         apply_or_isolate(events, letters)
-        if letters:
+        if letters or self.judged:
             self._bury(messages, letters)
+        else:
+            self.limit.record_good(len(messages))
         reach("consumer_before_commit")
 
     def _bury(self, messages: Sequence[Message], letters: list[DeadLetter]) -> None:
         """Publish dead letters; nothing is committed before the cluster has them."""
         dead = {place_of(letter.message) for letter in letters}
-        self.limit.check([place_of(message) in dead for message in messages])
+        places = [place_of(message) for message in messages]
+        self.limit.check([place in dead for place in places if place not in self.judged])
+        self.judged.update(places)
         acknowledged = self.producer.publish([make_record(letter) for letter in letters])
         if not all(acknowledged):
-            raise ConsumerFailed("the topic of dead letters does not acknowledge")
+            raise NotDurable("the topic of dead letters does not acknowledge")
         metrics.DEAD_LETTERS.inc(len(letters))
         for letter in letters:
             logger.warning(
@@ -267,10 +280,10 @@ class EventConsumer:
             self.options.heartbeat_file.touch()
         if now >= self.lag_due:
             self.lag_due = now + LAG_EVERY_SECONDS
-            measure_lag(self.consumer, self.newest_at)
+            measure_lag(self.consumer, self.ends, self.newest_at)
 
 
-def place_of(message: Message) -> tuple[int, int]:
+def place_of(message: Message) -> Place:
     """Return the partition and the offset of a message that was received."""
     partition, offset = message.partition(), message.offset()
     assert partition is not None
@@ -279,12 +292,14 @@ def place_of(message: Message) -> tuple[int, int]:
 
 
 def decode_message(message: Message) -> Event:
-    """Decode a message; one without occurredAt happened when the broker got it."""
-    value = message.value()
-    timestamp = message.timestamp()[1]
-    # The broker's time, not ours: a message that is replayed means the same as the first time.
-    at = datetime.fromtimestamp(timestamp / 1000, UTC) if timestamp > 0 else datetime.now(UTC)
-    return decode_event(value or b"", now=at)
+    """Decode a message; one without occurredAt happened when it was published."""
+    # Its own time, not ours: a message that is replayed means the same as the first time. But it
+    # is the sender's clock that says so, and a time that cannot be is not believed.
+    at = now = datetime.now(UTC)
+    milliseconds = message.timestamp()[1]
+    if EARLIEST.timestamp() * 1000 <= milliseconds <= now.timestamp() * 1000:
+        at = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return decode_event(message.value() or b"", now=at)
 
 
 def apply_or_isolate(
@@ -294,15 +309,15 @@ def apply_or_isolate(
 ) -> None:
     """Apply events; what makes the engine itself fail is found by halving and set aside.
 
-    Raises django.db errors: those are not the events' fault.
+    Raises what is not the events' fault: a database that is away, a stale rulebook.
     """
     if not events:
         return
     try:
         apply([event for _, event in events])
-    except (DatabaseError, InterfaceError, StaleRulebook):
-        raise
     except Exception as error:
+        if not is_fault_of_events(error):
+            raise
         if len(events) == 1:
             logger.exception("event_not_applied")
             letters.append(DeadLetter(events[0][0], f"{type(error).__name__}: {error}"))

@@ -11,13 +11,15 @@ from typing import Final, NamedTuple
 from confluent_kafka import Message
 
 from achievements.errors import AchievementsError
-from achievements.producer import Record
+from achievements.producer import Header, Record
 from achievements.topics import DEAD_LETTERS_TOPIC
 
 MAX_CONSECUTIVE: Final = 100
 MAX_SHARE: Final = 0.2
 SHARE_WINDOW: Final = 1_000
 MAX_VALUE_BYTES: Final = 32_768  # a larger value is cut; its position finds the whole
+MAX_KEY_BYTES: Final = 1_024
+MAX_HEADERS_BYTES: Final = 8_192  # all of them together; those beyond are left out
 MAX_REASON_CHARACTERS: Final = 500
 
 
@@ -47,12 +49,19 @@ class DeadLetterLimit:
         self.consecutive = 0
         self.newest: deque[bool] = deque(maxlen=window)
 
+    def record_good(self, count: int) -> None:
+        """Record messages of which none is a dead letter."""
+        self.consecutive = 0
+        self.newest.extend([False] * count)
+
     def check(self, outcomes: Sequence[bool]) -> None:
         """Record, in order, whether each message is a dead letter. Raises TooManyDeadLetters."""
         for is_dead in outcomes:
             self.consecutive = self.consecutive + 1 if is_dead else 0
             self.newest.append(is_dead)
-            if self.consecutive > self.max_consecutive:
+            # A first batch that is bad as a whole is already enough: a worker that is started
+            # again and again must not divert a batch each time.
+            if self.consecutive >= self.max_consecutive:
                 raise TooManyDeadLetters(f"{self.consecutive} dead letters in a row")
         dead = sum(self.newest)
         # A share of few messages says nothing.
@@ -61,9 +70,15 @@ class DeadLetterLimit:
 
 
 def make_record(letter: DeadLetter) -> Record:
-    """Return the dead letter to publish: key and value as they were, the story in headers."""
+    """Return the dead letter to publish: key and value as they were, the story in headers.
+
+    What is too long is cut, or the cluster would refuse the letter and the worker would stop
+    at this message for ever; `dlq.truncated` says how long the value, key and headers were.
+    """
     message = letter.message
-    value = message.value()
+    value, key, headers = message.value() or b"", message.key() or b"", read_headers(message)
+    kept = _cut_headers(headers)
+    lengths = len(value), len(key), _measure_headers(headers)
     story = {
         "dlq.reason": letter.reason[:MAX_REASON_CHARACTERS],
         "dlq.topic": message.topic(),
@@ -72,14 +87,33 @@ def make_record(letter: DeadLetter) -> Record:
         "dlq.timestamp": message.timestamp()[1],
         "dlq.at": datetime.now(UTC).isoformat(),
     }
-    if value is not None and len(value) > MAX_VALUE_BYTES:
-        story["dlq.truncated"] = len(value)
-        value = value[:MAX_VALUE_BYTES]
-    told = [(name, str(content)) for name, content in story.items()]
-    return Record(DEAD_LETTERS_TOPIC, message.key(), value, [*read_headers(message), *told])
+    if lengths[0] > MAX_VALUE_BYTES or lengths[1] > MAX_KEY_BYTES or len(kept) < len(headers):
+        story["dlq.truncated"] = " ".join(map(str, lengths))
+    # A reason may repeat half a character of the message, which UTF-8 cannot say.
+    told = [(name, str(content).encode(errors="replace")) for name, content in story.items()]
+    return Record(
+        DEAD_LETTERS_TOPIC,
+        None if message.key() is None else key[:MAX_KEY_BYTES],
+        None if message.value() is None else value[:MAX_VALUE_BYTES],
+        [*kept, *told],
+    )
 
 
-def read_headers(message: Message) -> list[tuple[str, str | bytes | None]]:
+def _cut_headers(headers: Sequence[Header]) -> list[Header]:
+    kept: list[Header] = []
+    for header in headers:
+        if _measure_headers([*kept, header]) > MAX_HEADERS_BYTES:
+            break
+        kept.append(header)
+    return kept
+
+
+def _measure_headers(headers: Sequence[Header]) -> int:
+    """Return their length in bytes; that of a text in characters is near enough."""
+    return sum(len(name) + len(content or b"") for name, content in headers)
+
+
+def read_headers(message: Message) -> list[Header]:
     """Return the headers as a list; the client hands over None when there are none."""
     headers = message.headers() or []
     return list(headers.items()) if isinstance(headers, dict) else list(headers)

@@ -13,11 +13,14 @@ from achievements.topics import CONSUMER_GROUP, EVENTS_TOPIC, make_admin_setting
 TIMEOUT_SECONDS: Final = 10.0
 
 
-def measure_lag(consumer: Consumer, newest_at: Mapping[int, float]) -> None:
+def measure_lag(
+    consumer: Consumer, applied: Mapping[int, int], newest_at: Mapping[int, float]
+) -> None:
     """Set the gauges of this process's partitions, from what the client knows already.
 
-    `newest_at` says when the newest applied message of a partition was published; the lag
-    in seconds is its age while something waits behind it.
+    `applied` is the offset up to which a partition is applied: what was only fetched still
+    waits. `newest_at` says when the newest applied message was published; the lag in seconds
+    is its age while something waits behind it.
     """
     try:
         positions = consumer.position(consumer.assignment())
@@ -28,7 +31,7 @@ def measure_lag(consumer: Consumer, newest_at: Mapping[int, float]) -> None:
         if high < 0:
             continue  # nothing fetched yet
         done = position.offset if position.offset >= 0 else low
-        lag = max(0, high - done)
+        lag = max(0, high - applied.get(position.partition, done))
         name = str(position.partition)
         metrics.LAG_EVENTS.labels(name).set(lag)
         at = newest_at.get(position.partition)
@@ -54,7 +57,7 @@ def read_lag(group: str = CONSUMER_GROUP) -> list[dict[str, Any]]:
             **make_admin_settings(),
             "group.id": group,
             "enable.auto.commit": False,
-            "enable.partition.eof": True,
+            "fetch.message.max.bytes": 32_768,  # one message of each partition is enough
         }
     )
     try:

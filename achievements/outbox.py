@@ -12,17 +12,16 @@ from typing import Final
 
 import structlog
 from django.conf import settings
-from django.db import DataError, IntegrityError, transaction
-from django.db import Error as DatabaseFailure  # InterfaceError is no DatabaseError
+from django.db import transaction
 
 from achievements import bell, metrics
 from achievements.effects import BatchResult, run_effects
 from achievements.engine import apply_batch, run_batch
-from achievements.errors import StaleRulebook
 from achievements.events import Event, decode_event, encode_event
 from achievements.models import Outbox
 from achievements.rulebook import Rulebook
 from achievements.tables import delete_outbox, fetch_all, is_mysql
+from achievements.transactions import is_fault_of_events
 from achievements.wakeup import wake_worker
 
 logger = structlog.get_logger(__name__)
@@ -85,7 +84,7 @@ def process_pending(limit: int = BATCH_EVENTS) -> int:
         try:
             result = run_batch(partial(_claim_and_apply, limit=size, claimed=claimed))
         except Exception as error:
-            if not claimed or not _is_fault_of_rows(error):
+            if not claimed or not is_fault_of_events(error):
                 raise  # all of them stay pending
             if size > 1:
                 size //= 2
@@ -112,13 +111,6 @@ def _claim_and_apply(rulebook: Rulebook, *, limit: int, claimed: list[int]) -> B
     result = apply_batch(rulebook, [decode_event(bytes(event), now=now) for _, event in rows])
     delete_outbox(claimed)
     return result
-
-
-def _is_fault_of_rows(error: Exception) -> bool:
-    """Whether the same rows would fail again; a database that is away is nobody's fault."""
-    if isinstance(error, IntegrityError | DataError):
-        return True
-    return not isinstance(error, DatabaseFailure | StaleRulebook)
 
 
 def _set_aside(row_id: int, error: Exception) -> None:

@@ -15,7 +15,8 @@ REQUEST_TIMEOUT_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.05
 
 
-Headers = Sequence[tuple[str, str | bytes | None]]
+Header = tuple[str, str | bytes | None]
+Headers = Sequence[Header]
 Report = Callable[[KafkaError | None, Message], None]
 
 
@@ -38,6 +39,7 @@ class EventProducer:
         self.timeout_seconds = timeout_seconds
         self._producer: Producer | None = None
         self._pid = 0
+        self._inherited: list[Producer] = []
 
     def publish(self, records: Sequence[Record]) -> list[bool]:
         """Publish records in order; returns for each whether the cluster has acknowledged it.
@@ -61,9 +63,15 @@ class EventProducer:
         producer = self._get()
         deadline = time.monotonic() + self.timeout_seconds + 1
         for index, record in enumerate(records):
-            if not _produce(producer, record, make_report(index), deadline):
+            try:
+                _produce(producer, record, make_report(index), deadline)
+            except BufferError:
                 pending -= len(records) - index
                 break
+            except KafkaException as error:
+                # One that is too large keeps none behind it; a dead client takes none at all.
+                pending -= 1
+                fatal = fatal or error.args[0].fatal()
         while pending > 0 and time.monotonic() < deadline:
             producer.poll(_POLL_SECONDS)
         if pending > 0 or fatal:
@@ -76,14 +84,21 @@ class EventProducer:
             self._producer = None
 
     def _get(self) -> Producer:
-        if self._producer is None or self._pid != os.getpid():
+        if self._producer is not None and self._pid != os.getpid():
+            # Its threads stayed in the parent: ending it here would wait for them for ever.
+            self._inherited.append(self._producer)
+            self._producer = None
+        if self._producer is None:
             self._producer = Producer(make_producer_settings(timeout_seconds=self.timeout_seconds))
             self._pid = os.getpid()
         return self._producer
 
 
-def _produce(producer: Producer, record: Record, report: Report, deadline: float) -> bool:
-    """Hand a record to the client, waiting while its queue is full; False when it stays full."""
+def _produce(producer: Producer, record: Record, report: Report, deadline: float) -> None:
+    """Hand a record to the client, waiting while its queue is full.
+
+    Raises BufferError when it stays full, KafkaException when the client refuses the record.
+    """
     while True:
         try:
             producer.produce(
@@ -93,13 +108,11 @@ def _produce(producer: Producer, record: Record, report: Report, deadline: float
                 headers=list(record.headers),
                 on_delivery=report,
             )
-            return True
+            return
         except BufferError:
             if time.monotonic() > deadline:
-                return False
+                raise
             producer.poll(_POLL_SECONDS)
-        except KafkaException:
-            return False
 
 
 _requests = EventProducer()

@@ -9,7 +9,8 @@ from threading import Event as Flag
 from typing import Final
 
 import structlog
-from django.db import DatabaseError, close_old_connections, connection
+from django.db import Error as DatabaseFailure  # InterfaceError is no DatabaseError
+from django.db import close_old_connections, connection
 
 from achievements import bell, metrics
 from achievements.failpoints import reach
@@ -45,7 +46,7 @@ class Relay:
         while not self.stop.is_set():
             try:
                 published = self.relay_batch() if hold_lock() else None
-            except DatabaseError as error:
+            except DatabaseFailure as error:
                 failures += 1
                 logger.warning("relay_database_error", failures=failures, exc_info=True)
                 if failures >= MAX_FAILURES:

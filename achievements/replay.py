@@ -1,13 +1,14 @@
 """Sending dead letters to their topic again (transports floor), once their cause is mended."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 
 from achievements.dead_letters import read_headers
+from achievements.errors import AchievementsError
 from achievements.producer import EventProducer, Record
 from achievements.topics import DEAD_LETTERS_TOPIC, EVENTS_TOPIC, make_admin_settings
 
@@ -31,6 +32,10 @@ class Filter:
         )
 
 
+class ReplayFailed(AchievementsError):
+    """Kafka went away before all letters were read or sent."""
+
+
 class StoredLetter(NamedTuple):
     """A dead letter as the topic holds it, with its story read back."""
 
@@ -52,7 +57,7 @@ def count_letters() -> int:
 
 
 def read_letters() -> Iterator[StoredLetter]:
-    """Yield every dead letter that the topic holds at the call."""
+    """Yield every dead letter that the topic holds at the call. Raises ReplayFailed."""
     reader = _open()
     try:
         left = {n: end for n, (start, end) in _read_ranges(reader).items() if end > start}
@@ -60,7 +65,7 @@ def read_letters() -> Iterator[StoredLetter]:
         while left:
             message = reader.poll(TIMEOUT_SECONDS)
             if message is None:
-                return
+                raise ReplayFailed(f"Kafka fell silent with {len(left)} partitions unread")
             if message.error():
                 continue
             number, offset = message.partition() or 0, message.offset() or 0
@@ -72,11 +77,16 @@ def read_letters() -> Iterator[StoredLetter]:
         reader.close()
 
 
-def replay_letter(producer: EventProducer, letter: StoredLetter) -> bool:
-    """Send a letter to the events topic as it was; False when Kafka did not acknowledge."""
-    message = letter.message
+def replay_letters(producer: EventProducer, letters: Sequence[StoredLetter]) -> None:
+    """Send letters to the events topic as they were. Raises ReplayFailed."""
+    acknowledged = producer.publish([_restore(letter.message) for letter in letters])
+    if not all(acknowledged):
+        raise ReplayFailed(f"{acknowledged.count(False)} letters were not acknowledged")
+
+
+def _restore(message: Message) -> Record:
     kept = [(name, content) for name, content in read_headers(message) if name[:4] != STORY]
-    return all(producer.publish([Record(EVENTS_TOPIC, message.key(), message.value(), kept)]))
+    return Record(EVENTS_TOPIC, message.key(), message.value(), kept)
 
 
 def _open() -> Consumer:

@@ -55,5 +55,7 @@ def _client_settings() -> dict[str, Any]:
     return {
         "bootstrap.servers": settings.KAFKA_BOOTSTRAP_SERVERS,
         "client.id": f"laurel-{socket.gethostname()}",
+        # Partitions that are added are found this soon; what they hold meanwhile waits.
+        "topic.metadata.refresh.interval.ms": 60_000,
         "reconnect.backoff.max.ms": 1_000,
     }

@@ -5,9 +5,11 @@ import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from django.db import OperationalError, transaction
+from django.db import DataError, IntegrityError, OperationalError, transaction
+from django.db import Error as DatabaseFailure  # InterfaceError is no DatabaseError
 
 from achievements import metrics
+from achievements.errors import StaleRulebook
 
 MAX_ATTEMPTS: Final = 6
 FIRST_DELAY_SECONDS: Final = 0.02
@@ -42,3 +44,10 @@ def is_lock_conflict(error: OperationalError) -> bool:
     """Whether the database gave up this transaction for another one's sake."""
     code = error.args[0] if error.args else None
     return code in (LOCK_WAIT_TIMEOUT, DEADLOCK) or "database is locked" in str(error)
+
+
+def is_fault_of_events(error: Exception) -> bool:
+    """Whether the same events would fail again; a database that is away is nobody's fault."""
+    if isinstance(error, IntegrityError | DataError):
+        return True
+    return not isinstance(error, DatabaseFailure | StaleRulebook)

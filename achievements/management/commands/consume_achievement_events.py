@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from confluent_kafka import KafkaException
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from prometheus_client import start_http_server
 
@@ -52,6 +53,8 @@ class Command(BaseCommand):
             )
         if not 1 <= options["batch"] <= options["max_batch"] <= 5_000:
             raise CommandError("--batch must be 1 to --max-batch, and that at most 5000.")
+        if not settings.KAFKA_BOOTSTRAP_SERVERS:
+            raise CommandError("KAFKA_BOOTSTRAP_SERVERS is not set.")
         stop = stop_on_signals()
         if processes > 1:
             if not supervise([_copy(options, number) for number in range(processes)], stop):

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from achievements.relay import Relay, RelayFailed
@@ -15,6 +16,8 @@ class Command(BaseCommand):
     )
 
     def handle(self, **options: Any) -> None:
+        if not settings.KAFKA_BOOTSTRAP_SERVERS:
+            raise CommandError("KAFKA_BOOTSTRAP_SERVERS is not set.")
         try:
             Relay(stop_on_signals()).run()
         except RelayFailed as error:

@@ -13,7 +13,16 @@ from django.utils.dateparse import parse_datetime
 from tqdm import tqdm
 
 from achievements.producer import EventProducer
-from achievements.replay import Filter, count_letters, read_letters, replay_letter
+from achievements.replay import (
+    Filter,
+    ReplayFailed,
+    StoredLetter,
+    count_letters,
+    read_letters,
+    replay_letters,
+)
+
+BATCH_LETTERS = 500
 
 
 class Command(BaseCommand):
@@ -35,6 +44,7 @@ class Command(BaseCommand):
         reasons: Counter[str] = Counter()
         cut = sent = 0
         producer = EventProducer()
+        batch: list[StoredLetter] = []
         try:
             with tqdm(total=count_letters(), unit="letter", disable=None) as bar:
                 for letter in read_letters():
@@ -45,11 +55,15 @@ class Command(BaseCommand):
                     if letter.is_truncated:
                         cut += 1  # it would only fail again
                     elif not dry_run:
-                        if not replay_letter(producer, letter):
-                            raise CommandError(f"Kafka did not acknowledge after {sent} letters.")
-                        sent += 1
-        except (KafkaException, KeyError) as error:
-            raise CommandError(f"Kafka does not answer: {error}") from error
+                        batch.append(letter)
+                    if len(batch) == BATCH_LETTERS:
+                        replay_letters(producer, batch)
+                        sent += len(batch)
+                        batch = []
+            replay_letters(producer, batch)
+            sent += len(batch)
+        except (KafkaException, KeyError, ReplayFailed) as error:
+            raise CommandError(f"Stopped after {sent} letters: {error}") from error
         finally:
             producer.close()
         for reason, count in reasons.most_common(20):
