@@ -11,8 +11,8 @@ from achievements import metrics, tables
 from achievements.engine import process_events
 from achievements.models import UserProgress
 from achievements.transactions import MAX_ATTEMPTS, is_lock_conflict, run_transaction
-from tests.factories import make_broad_catalogue, make_event, new_user
-from tests.faults.hammer import FIRST_USER, make_pool, make_stream, start_process
+from tests.factories import invalidate, make_broad_catalogue, make_event, new_user
+from tests.faults.hammer import FIRST_USER, make_lives, make_pool, make_stream, start_process
 from tests.invariants import check_invariants
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -224,3 +224,21 @@ def test_two_processes_hammer_the_same_users() -> None:
     for batch in make_stream(3, pool, batches, size):
         assert process_events(batch).applied == 0
     check_invariants(pool)
+
+
+@pytest.mark.real
+def test_two_processes_save_and_take_back_tests_of_the_same_users() -> None:
+    """Runs and averages too: each process replays what the other has saved meanwhile."""
+    make_broad_catalogue()
+    users, tests = 25, 24
+    processes = [start_process(seed, users, tests, "saving") for seed in (1, 2)]
+    outputs = [process.communicate(timeout=60)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    pool = make_pool(users, tests)
+    events = [e for seed in (1, 2) for _, batch in make_lives(seed, pool) for e in batch]
+    assert {e.event_type for e in events} == {"test_completed", "test_invalidated"}
+    # What a late test broke is held until somebody asks: an invalidation does, of no test at all.
+    events += (last := [invalidate(FIRST_USER + n, 10**9) for n in range(users)])
+    process_events(last)
+    check_invariants(events, are_told=False)
+    assert process_events(events).applied == 0

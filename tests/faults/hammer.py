@@ -1,13 +1,14 @@
 """A process that a test starts beside its own: applies batches of events to the test's database.
 
-Usage: python -m tests.faults.hammer SEED USERS BATCHES SIZE; the events are those of `make_stream`.
+Usage: python -m tests.faults.hammer SEED USERS BATCHES SIZE (the events are those of
+`make_stream`) or SEED USERS TESTS saving (those of `make_lives`, saved as results first).
 """
 
 import os
 import random
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from achievements.events import Event
@@ -39,6 +40,37 @@ def make_stream(seed: int, pool: Sequence[Event], batches: int, size: int) -> li
     return [events[start : start + size] for start in range(0, len(events), size)]
 
 
+def make_lives(seed: int, pool: Sequence[Event]) -> Iterator[tuple[list[Event], list[Event]]]:
+    """Yield what this process saves, and the events of it: late, doubled, and some taken back.
+
+    Each process saves its own half of every user's tests, and takes back only its own.
+    """
+    from tests.factories import invalidate
+
+    chance = random.Random(seed)
+    own = [e for e in pool if (e.user_id + e.test_result_id) % 2 == seed % 2]
+    chance.shuffle(own)
+    before: list[Event] = []
+    for start in range(0, len(own), 15):
+        saved = own[start : start + 15]
+        again = chance.sample(before, min(5, len(before)))
+        undone = [invalidate(e.user_id, e.test_result_id) for e in before[-60::20]]
+        before += saved
+        yield saved, [*saved, *again, *undone]
+
+
+def save_tests(saved: Sequence[Event], batch: Sequence[Event]) -> None:
+    from profiles.models import TestResult
+    from tests.factories import NOON, store_history
+
+    store_history(saved)
+    for event in batch:
+        if event.event_type == "test_invalidated":
+            TestResult.objects.filter(user_id=event.user_id, id=event.test_result_id).update(
+                invalidated_at=NOON
+            )
+
+
 def start_process(*arguments: object, module: str = "tests.faults.hammer", **environment: str):
     """Start a module of the tests on this test's database."""
     from django.db import connection
@@ -66,9 +98,14 @@ def main() -> None:
     from achievements import metrics
     from achievements.engine import process_events
 
-    seed, users, batches, size = map(int, sys.argv[1:])
-    for batch in make_stream(seed, make_pool(users), batches, size):
-        process_events(batch)
+    seed, users, number = map(int, sys.argv[1:4])
+    if sys.argv[4] == "saving":
+        for saved, batch in make_lives(seed, make_pool(users, number)):
+            save_tests(saved, batch)
+            process_events(batch)
+    else:
+        for batch in make_stream(seed, make_pool(users), number, int(sys.argv[4])):
+            process_events(batch)
     print("retries", int(metrics.RETRIES._value.get()))
 
 
