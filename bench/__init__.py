@@ -1,0 +1,1 @@
+"""Measurements: each contender beside its baseline, in one run and in alternation."""

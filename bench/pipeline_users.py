@@ -1,0 +1,131 @@
+"""A million users with a past, and the events that they send next.
+
+There are a few hundred distinct pasts, each shared by many users, and each with a chain of
+next tests: where a user is in the chain says what the next event is and what it leads to.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
+from typing import Final, NamedTuple
+
+from django.db import connection
+
+from achievements.advance import advance
+from achievements.events import decode_event, encode_event
+from achievements.progress import Progress, Unlock, encode_progress, start_progress
+from achievements.rulebook import Rulebook
+from achievements.seen import Seen
+from bench.timing import say
+from bench.workload import NOW, Typist
+
+PASTS: Final = 400
+CHAIN_EVENTS: Final = 28
+FEWEST_TESTS: Final = 45  # with these, about one event in ten unlocks something
+MOST_TESTS: Final = 140
+
+
+class Link(NamedTuple):
+    """One event of a chain: the body after the user's id, and what it leads to."""
+
+    tail: bytes
+    test_id: int
+    unlocks: list[Unlock]
+    row: bytes  # afterwards
+
+
+class Past(NamedTuple):
+    row: bytes
+    chain: list[Link]
+
+
+class Taken(NamedTuple):
+    """One event of one user."""
+
+    user_id: int
+    position: int  # in the user's chain
+    link: Link
+
+    @property
+    def body(self) -> bytes:
+        return b'{"userId":%d%b' % (self.user_id, self.link.tail)
+
+
+@dataclass
+class Users:
+    """Users first .. first + count - 1. Every event is that of a user drawn at random."""
+
+    pasts: list[Past]
+    first: int
+    count: int
+
+    def __post_init__(self) -> None:
+        self._random = Random(self.first)
+        self._positions = bytearray(self.count)
+
+    def take(self, count: int) -> Iterator[Taken]:
+        draw, positions, pasts = self._random.random, self._positions, self.pasts
+        for _ in range(count):
+            index = int(draw() * self.count)
+            position = positions[index]
+            positions[index] += 1
+            yield Taken(self.first + index, position, pasts[index % PASTS].chain[position])
+
+    def insert(self) -> None:
+        """Fill user_progress inside the server: a past a row, joined to as many numbers."""
+        say(f"{self.count:,} users are inserted")
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "CREATE TEMPORARY TABLE pasts (id INT PRIMARY KEY, state LONGBLOB NOT NULL)"
+            )
+            cursor.executemany(
+                "INSERT INTO pasts VALUES (%s, %s)",
+                [(number, past.row) for number, past in enumerate(self.pasts)],
+            )
+            cursor.execute(
+                "INSERT INTO user_progress (user_id, revision, state)"
+                f" SELECT n.seq + {self.first}, 1, p.state"
+                f" FROM seq_0_to_{self.count - 1} n STRAIGHT_JOIN pasts p ON p.id = n.seq % {PASTS}"
+            )
+            cursor.execute("DROP TEMPORARY TABLE pasts")
+            cursor.execute("ANALYZE TABLE user_progress")
+            cursor.fetchall()
+
+
+def make_pasts(rulebook: Rulebook, *, remembers: bool = True) -> list[Past]:
+    """Let typists make their histories; those who do not remember keep no ids of their tests."""
+    pasts = []
+    for number in range(PASTS):
+        typist = Typist(1, Random(number))
+        tests = FEWEST_TESTS + (MOST_TESTS - FEWEST_TESTS) * number // PASTS
+        progress = start_progress(rulebook)
+        # As the rows of a site without history are: what was before it came is not known.
+        progress.is_partial = True
+        progress.rulebook_version = rulebook.version
+        for _ in range(tests):
+            _finish_test(rulebook, typist, progress, remembers)
+        row = encode_progress(progress)
+        chain = [_finish_test(rulebook, typist, progress, remembers) for _ in range(CHAIN_EVENTS)]
+        pasts.append(Past(row, chain))
+    return pasts
+
+
+def _finish_test(rulebook: Rulebook, typist: Typist, progress: Progress, remembers: bool) -> Link:
+    body = encode_event(typist.finish_test())
+    event = decode_event(body, now=NOW)
+    step = advance(rulebook, progress, [event])
+    assert step is not None
+    progress.notified += len(step.unlocks)
+    if not remembers:
+        progress.completed = Seen()
+    tail = body[body.index(b",") :]
+    return Link(tail, event.test_result_id, step.unlocks, encode_progress(progress))
+
+
+def describe_pasts(pasts: list[Past]) -> dict[str, float]:
+    links = [link for past in pasts for link in past.chain[:3]]
+    return {
+        "row_bytes": sum(len(link.row) for link in links) / len(links),
+        "event_bytes": sum(len(link.tail) for link in links) / len(links) + 16,
+        "events_that_unlock": sum(bool(link.unlocks) for link in links) / len(links),
+    }
