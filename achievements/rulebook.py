@@ -7,6 +7,7 @@ thresholds. So the cost of an event follows what it moves, not the number of rul
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from itertools import accumulate
 from typing import Any
 
 from achievements.definition import Definition, find_node_measures, find_slugs
@@ -42,6 +43,10 @@ class Rulebook:
         slots = make_slots(self.rules, positions)
         self.has_ordered = any(slot.measure.is_ordered for slot in slots)
         self._kinds = {slot.position: slot.measure.kind for slot in slots}
+        self._points = {
+            d.achievement_id: tuple(accumulate((level.points for level in d.levels), initial=0))
+            for d in self.definitions.values()
+        }
         self._masks = Masks([slot.measure for slot in slots])
         self._plans = Plans(slots)
 
@@ -75,10 +80,9 @@ class Rulebook:
     def count_points(self, unlocked: Mapping[int, int]) -> int:
         """Return the points of the levels held, by today's definitions."""
         return sum(
-            level.points
+            totals[held] if held < len(totals) else totals[-1]
             for achievement_id, held in unlocked.items()
-            if achievement_id in self.definitions
-            for level in self.definitions[achievement_id].levels[:held]
+            if (totals := self._points.get(achievement_id))
         )
 
 
