@@ -5,6 +5,7 @@ and the engine applies nothing twice. While the database is away the partitions 
 and the group membership is kept alive; what the engine cannot apply becomes a dead letter.
 """
 
+import gc
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ FIRST_DELAY_SECONDS: Final = 0.2
 MAX_DELAY_SECONDS: Final = 5.0
 LAG_EVERY_SECONDS: Final = 5.0
 HEARTBEAT_EVERY_SECONDS: Final = 1.0
+COLLECT_EVERY_OBJECTS: Final = 50_000
 
 Place = tuple[int, int]  # a partition and an offset in it
 
@@ -106,6 +108,7 @@ class EventConsumer:
             on_revoke=self._on_revoke,
             on_lost=self._on_revoke,
         )
+        rest_collector()
         try:
             while not self.stop.is_set():
                 self._beat()
@@ -280,7 +283,18 @@ class EventConsumer:
             self.options.heartbeat_file.touch()
         if now >= self.lag_due:
             self.lag_due = now + LAG_EVERY_SECONDS
-            measure_lag(self.consumer, self.ends, self.newest_at)
+            measure_lag(self.consumer, self.ends, self.newest_at, is_paused=self.is_paused)
+
+
+def rest_collector() -> None:
+    """Let the collector look less often, and never at what was loaded to stay.
+
+    A batch makes thousands of lists and frees them by itself: by default they would have
+    the collector walk over everything several times a batch, a fifth of all the work.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_EVERY_OBJECTS, 10, 10)
 
 
 def place_of(message: Message) -> Place:
@@ -315,6 +329,7 @@ def apply_or_isolate(
         return
     try:
         apply([event for _, event in events])
+        return
     except Exception as error:
         if not is_fault_of_events(error):
             raise
@@ -322,6 +337,7 @@ def apply_or_isolate(
             logger.exception("event_not_applied")
             letters.append(DeadLetter(events[0][0], f"{type(error).__name__}: {error}"))
             return
-        middle = len(events) // 2
-        apply_or_isolate(events[:middle], letters, apply)
-        apply_or_isolate(events[middle:], letters, apply)
+    # Not in the handler: the log would tell the error once for each halving.
+    middle = len(events) // 2
+    apply_or_isolate(events[:middle], letters, apply)
+    apply_or_isolate(events[middle:], letters, apply)

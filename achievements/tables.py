@@ -4,13 +4,14 @@ Raw SQL, because a batch of 500 through model instances costs more than the data
 Every statement names user_id, so each one touches only the partitions of its users.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from django.db import connection
 
 TALLY_SLOTS: Final = 64
+MAX_STATEMENT_BYTES: Final = 2_000_000  # well under the smallest max_allowed_packet in use
 USERS_TALLY: Final = (0, 0)  # the pseudo achievement and level that count users
 
 
@@ -124,15 +125,32 @@ def create_progress(user_ids: Sequence[int]) -> dict[int, StoredProgress]:
 
 def store_progress(rows: Sequence[tuple[int, int, bytes]]) -> None:
     """Write (user_id, revision, state) of rows that are locked."""
+    if is_mysql():
+        _store_progress_mysql(rows)
+        return
     _insert(
         "user_progress (user_id, revision, state)",
         rows,
-        mysql_conflict="ON DUPLICATE KEY UPDATE revision = VALUES(revision), state = VALUES(state)",
         other_conflict=(
             "ON CONFLICT (user_id) DO UPDATE SET revision = excluded.revision,"
             " state = excluded.state"
         ),
     )
+
+
+def _store_progress_mysql(rows: Sequence[tuple[int, int, bytes]]) -> None:
+    """The hot statement, put together here: states as hexadecimal digits.
+
+    Escaping them as text costs client and server more than twice their bytes do, and the
+    driver's executemany sends 64 kB at a time.
+    """
+    values = [f"({user_id},{revision},x'{state.hex()}')" for user_id, revision, state in rows]
+    with connection.cursor() as cursor:
+        for part in _split_texts(values):
+            cursor.execute(
+                f"INSERT INTO user_progress (user_id, revision, state) VALUES {','.join(part)}"
+                " ON DUPLICATE KEY UPDATE revision = VALUES(revision), state = VALUES(state)"
+            )
 
 
 def insert_unlocks(rows: Sequence[UnlockRow]) -> None:
@@ -259,6 +277,18 @@ def _insert(
             f"INSERT INTO {target} VALUES ({marks}) {conflict}",
             [tuple(map(adapt, row)) for row in rows],
         )
+
+
+def _split_texts(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Cut a statement's values so that no part is longer than the server takes."""
+    start = size = 0
+    for end, text in enumerate(texts):
+        size += len(text) + 1
+        if size > MAX_STATEMENT_BYTES and end > start:
+            yield texts[start:end]
+            start, size = end, len(text) + 1
+    if start < len(texts):
+        yield texts[start:]
 
 
 def _update(statement: str, rows: Sequence[Sequence[Any]]) -> None:
