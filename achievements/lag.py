@@ -11,31 +11,46 @@ from achievements import metrics
 from achievements.topics import CONSUMER_GROUP, EVENTS_TOPIC, make_admin_settings
 
 TIMEOUT_SECONDS: Final = 10.0
+GAUGE_TIMEOUT_SECONDS: Final = 0.5
 
 
 def measure_lag(
-    consumer: Consumer, applied: Mapping[int, int], newest_at: Mapping[int, float]
+    consumer: Consumer,
+    applied: Mapping[int, int],
+    newest_at: Mapping[int, float],
+    *,
+    is_paused: bool = False,
 ) -> None:
-    """Set the gauges of this process's partitions, from what the client knows already.
+    """Set the gauges of this process's partitions.
 
     `applied` is the offset up to which a partition is applied: what was only fetched still
     waits. `newest_at` says when the newest applied message was published; the lag in seconds
     is its age while something waits behind it.
     """
     try:
-        positions = consumer.position(consumer.assignment())
+        assigned = consumer.assignment()
+        # Where nothing has come since the assignment, only the group knows how far it is.
+        unknown = [p for p in assigned if p.partition not in applied]
+        done = {p.partition: p.offset for p in _read_committed(consumer, unknown)} | dict(applied)
+        for one in assigned:
+            # Each fetch tells the end of its partition; a paused one has to be asked for.
+            low, high = consumer.get_watermark_offsets(
+                one, timeout=GAUGE_TIMEOUT_SECONDS, cached=not is_paused
+            )
+            if high >= 0:
+                _set_lag(one.partition, high - max(low, done[one.partition]), newest_at)
     except KafkaException:
-        return  # between two assignments
-    for position in positions:
-        low, high = consumer.get_watermark_offsets(position, cached=True)
-        if high < 0:
-            continue  # nothing fetched yet
-        done = position.offset if position.offset >= 0 else low
-        lag = max(0, high - applied.get(position.partition, done))
-        name = str(position.partition)
-        metrics.LAG_EVENTS.labels(name).set(lag)
-        at = newest_at.get(position.partition)
-        metrics.LAG_SECONDS.labels(name).set(max(0.0, time.time() - at) if lag and at else 0)
+        return  # between two assignments, or the cluster is away: the next time
+
+
+def _read_committed(consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
+    return consumer.committed(partitions, timeout=GAUGE_TIMEOUT_SECONDS) if partitions else []
+
+
+def _set_lag(partition: int, lag: int, newest_at: Mapping[int, float]) -> None:
+    name, at = str(partition), newest_at.get(partition)
+    metrics.LAG_EVENTS.labels(name).set(max(0, lag))
+    metrics.LAG_SECONDS.labels(name).set(max(0.0, time.time() - at) if lag > 0 and at else 0)
 
 
 def forget_lag(partitions: Iterable[int]) -> None:
