@@ -128,10 +128,10 @@ def apply_events(rulebook: Rulebook, progress: Progress, events: Sequence[Event]
             progress.utc_offset_minutes = event.utc_offset_minutes
             for position, column, last, ladder in plan.averages:
                 value = values[position]  # [best sum of `last` in a row, then the newest values]
+                if len(value) > last:
+                    del value[1]  # first, so that the list need not grow
                 value.append(round(metrics[column] * SCALE))
                 if len(value) > last:
-                    if len(value) > last + 1:
-                        del value[1]
                     old = value[0]
                     total = sum(value) - old
                     if total > old:

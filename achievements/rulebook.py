@@ -7,7 +7,6 @@ thresholds. So the cost of an event follows what it moves, not the number of rul
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from itertools import accumulate
 from typing import Any
 
 from achievements.definition import Definition, find_node_measures, find_slugs
@@ -43,10 +42,7 @@ class Rulebook:
         slots = make_slots(self.rules, positions)
         self.has_ordered = any(slot.measure.is_ordered for slot in slots)
         self._kinds = {slot.position: slot.measure.kind for slot in slots}
-        self._points = {
-            d.achievement_id: tuple(accumulate((level.points for level in d.levels), initial=0))
-            for d in self.definitions.values()
-        }
+        self._points = _Points(self.definitions)
         self._masks = Masks([slot.measure for slot in slots])
         self._plans = Plans(slots)
 
@@ -79,11 +75,24 @@ class Rulebook:
 
     def count_points(self, unlocked: Mapping[int, int]) -> int:
         """Return the points of the levels held, by today's definitions."""
-        return sum(
-            totals[held] if held < len(totals) else totals[-1]
-            for achievement_id, held in unlocked.items()
-            if (totals := self._points.get(achievement_id))
-        )
+        return sum(map(self._points.__getitem__, unlocked.items()))
+
+
+class _Points(dict[tuple[int, int], int]):
+    """From (achievement id, level held) to the points of this level and those below it.
+
+    A user holds hundreds of levels: summing them is a look-up each, at C speed.
+    """
+
+    def __init__(self, definitions: Mapping[int, Definition]) -> None:
+        self._definitions = definitions
+
+    def __missing__(self, key: tuple[int, int]) -> int:
+        achievement_id, held = key
+        definition = self._definitions.get(achievement_id)
+        points = sum(level.points for level in definition.levels[:held]) if definition else 0
+        self[key] = points
+        return points
 
 
 def _index_dependents(rules: Iterable[Rule], ids: Mapping[str, int]) -> dict[int, tuple[Rule, ...]]:

@@ -19,7 +19,7 @@ from bench.workload import NOW, Typist, compile_rulebook, make_large, make_row, 
 USERS: Final = 200
 HISTORY_TESTS: Final = 200
 EVENTS: Final = 4_000
-ROUNDS: Final = 7
+ROUNDS: Final = 11
 
 Apply = Callable[[bytes, bytes], tuple[int, bytes]]  # event and row in; unlocks and row out
 
