@@ -102,7 +102,9 @@ def revise(
     tests = [*(t for t in history.tests if t.event_type == TEST_COMPLETED), *unheld]
     invalid = {*unpack_ids(row.invalidated.recent), *history.invalidated}
     invalid.update(i for is_invalidation, run in registered.leaving if is_invalidation for i in run)
-    replayed = derive(rulebook, tests, without=invalid, reported=_reported(row, [*history.tests, *arrived]))
+    replayed = derive(
+        rulebook, tests, without=invalid, reported=_reported(row, [*history.tests, *arrived])
+    )
 
     before = row.unlocked
     revoked = []

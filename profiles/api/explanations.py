@@ -7,7 +7,7 @@ from achievements.api.callers import require_reader
 from achievements.api.problems import refuse_unknown
 from achievements.api.schema import OWNER_OR_STAFF, SLUG, USER_ID, describe
 from achievements.api.views import ApiView
-from achievements.selectors import explain_achievement
+from achievements.reasons import explain_achievement
 from profiles.api.shapes import Explanation
 
 

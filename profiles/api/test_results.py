@@ -30,7 +30,7 @@ from achievements.events import (
     Word,
     refuse_unreadable,
 )
-from achievements.selectors import read_outcome
+from achievements.outcomes import read_outcome
 from profiles.api.shapes import Outcome, SavedTestResult
 from profiles.history import event_of
 from profiles.selectors import find_test_result

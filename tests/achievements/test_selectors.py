@@ -10,12 +10,12 @@ import time_machine
 
 from achievements.engine import process_events
 from achievements.models import Notification, Outbox, Status
+from achievements.outcomes import read_outcome
+from achievements.reasons import explain_achievement
 from achievements.selectors import (
-    explain_achievement,
     list_notifications,
     read_catalogue,
     read_definition,
-    read_outcome,
     read_revision,
     read_user_achievements,
     read_user_progress,
