@@ -7,7 +7,7 @@ and the group membership is kept alive; what the engine cannot apply becomes a d
 
 import gc
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,6 +44,7 @@ FIRST_DELAY_SECONDS: Final = 0.2
 MAX_DELAY_SECONDS: Final = 5.0
 LAG_EVERY_SECONDS: Final = 5.0
 HEARTBEAT_EVERY_SECONDS: Final = 1.0
+COMMIT_EVERY_SECONDS: Final = 0.2
 COLLECT_EVERY_OBJECTS: Final = 50_000
 
 Place = tuple[int, int]  # a partition and an offset in it
@@ -83,8 +84,9 @@ class EventConsumer:
         self.is_paused = False
         self.rewound: set[int] = set()  # partitions that were set to their start once
         self.ends: dict[int, int] = {}  # the offset after what is applied, by partition
+        self.uncommitted: set[int] = set()  # partitions whose end the group does not know yet
         self.newest_at: dict[int, float] = {}  # when the newest applied message was published
-        self.lag_due = self.heartbeat_due = 0.0
+        self.lag_due = self.heartbeat_due = self.commit_due = 0.0
         self.consumer = Consumer(
             {
                 **make_consumer_settings(
@@ -116,7 +118,7 @@ class EventConsumer:
                 if messages:
                     self._finish(messages)
         finally:
-            self._commit_last()
+            self._commit_last(self.ends)
             # A static member that closes keeps its partitions until its session ends, so that
             # a restart moves nothing.
             self.consumer.close()
@@ -201,29 +203,36 @@ class EventConsumer:
             )
 
     def _commit(self, messages: Sequence[Message]) -> None:
-        """Commit the position after each partition's last message, without waiting."""
-        ends: dict[int, int] = {}
+        """Note the position after each partition's last message, and commit it when it is due."""
         for message in messages:
             partition, offset = place_of(message)
-            if offset >= ends.get(partition, 0):
-                ends[partition] = offset + 1
+            if offset >= self.ends.get(partition, 0):
+                self.ends[partition] = offset + 1
                 self.newest_at[partition] = message.timestamp()[1] / 1000
-        self.ends.update(ends)
-        if ends:
-            self._commit_offsets(ends, is_last=False)
+                self.uncommitted.add(partition)
+        self._commit_due()
 
-    def _commit_last(self) -> None:
-        """Wait for the last offsets, so that a restart in order repeats nothing."""
-        if self.ends:
-            self._commit_offsets(self.ends, is_last=True)
+    def _commit_due(self) -> None:
+        """Commit without waiting, at most five times a second: for Kafka each one is a write."""
+        now = time.monotonic()
+        if self.uncommitted and now >= self.commit_due:
+            self.commit_due = now + COMMIT_EVERY_SECONDS
+            self._commit_offsets(self.uncommitted, asynchronous=True)
+            self.uncommitted = set()
 
-    def _commit_offsets(self, ends: dict[int, int], *, is_last: bool) -> None:
-        offsets = [TopicPartition(EVENTS_TOPIC, p, end) for p, end in ends.items()]
+    def _commit_last(self, partitions: Iterable[int]) -> None:
+        """Wait for the last offsets, so that whoever comes next repeats nothing."""
+        last = self.ends.keys() & set(partitions)
+        if last:
+            self._commit_offsets(last, asynchronous=False)
+
+    def _commit_offsets(self, partitions: Iterable[int], *, asynchronous: bool) -> None:
+        offsets = [TopicPartition(EVENTS_TOPIC, p, self.ends[p]) for p in partitions]
         try:
-            if is_last:
-                self.consumer.commit(offsets=offsets, asynchronous=False)
-            else:
+            if asynchronous:
                 self.consumer.commit(offsets=offsets, asynchronous=True)
+            else:
+                self.consumer.commit(offsets=offsets, asynchronous=False)
         except KafkaException as error:
             self._count_rejected(error.args[0])
 
@@ -231,9 +240,11 @@ class EventConsumer:
         failed = error or next((p.error for p in partitions if p.error), None)
         if failed is not None and failed.code() != KafkaError._NO_OFFSET:
             self._count_rejected(failed)
+            # Those that are still ours are tried again: no further message may ever come.
+            self.uncommitted.update(p.partition for p in partitions if p.partition in self.ends)
 
     def _count_rejected(self, error: Any) -> None:
-        """A rebalance took the partition: its next owner gets the batch again, harmlessly."""
+        """In a rebalance. A partition's next owner gets the batch again, harmlessly."""
         metrics.REJECTED_COMMITS.inc()
         logger.info("commit_rejected", error=str(error))
 
@@ -269,6 +280,8 @@ class EventConsumer:
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """What is held of these partitions belongs to their next owner now."""
         gone = {p.partition for p in partitions}
+        self._commit_last(self.uncommitted & gone)
+        self.uncommitted -= gone
         self.held = [m for m in self.held if place_of(m)[0] not in gone]
         for number in gone:
             self.ends.pop(number, None)
@@ -277,6 +290,7 @@ class EventConsumer:
         logger.info("partitions_revoked", partitions=sorted(gone))
 
     def _beat(self) -> None:
+        self._commit_due()
         now = time.monotonic()
         if self.options.heartbeat_file and now >= self.heartbeat_due:
             self.heartbeat_due = now + HEARTBEAT_EVERY_SECONDS
