@@ -31,6 +31,7 @@ class Link(NamedTuple):
     tail: bytes
     test_id: int
     unlocks: list[Unlock]
+    notified: int  # notifications so far, these unlocks among them
     row: bytes  # afterwards
 
 
@@ -119,7 +120,8 @@ def _finish_test(rulebook: Rulebook, typist: Typist, progress: Progress, remembe
     if not remembers:
         progress.completed = Seen()
     tail = body[body.index(b",") :]
-    return Link(tail, event.test_result_id, step.unlocks, encode_progress(progress))
+    row = encode_progress(progress)
+    return Link(tail, event.test_result_id, step.unlocks, progress.notified, row)
 
 
 def describe_pasts(pasts: list[Past]) -> dict[str, float]:

@@ -1,0 +1,86 @@
+"""Measures the Kafka pipeline: python -m bench.pipeline [PART ...], or make bench-pipeline.
+
+Everything runs on this machine: Kafka, MariaDB (flush at every commit), Redis, two
+consumers, the load. PART: drain, pace, burst, memory, dedupe, endpoint, quix; without one,
+all of them. --quick is a smoke of about two minutes whose figures mean nothing.
+"""
+
+import argparse
+import signal
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, Final
+
+from bench.pipeline_site import start_site
+from bench.report import Report
+from deploy.local.process import MissingProgram, StartError
+
+PARTS: Final = ("drain", "dedupe", "pace", "burst", "memory", "endpoint", "quix")
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    users: int = 1_000_000
+    drain_events: int = 500_000
+    dedupe_events: int = 250_000
+    task_events: int = 3_000
+    rounds: int = 3
+    pace_rate: int = 10_000
+    pace_seconds: float = 60.0
+    burst_events: int = 100_000
+    memory_events: int = 1_000_000
+    endpoint_seconds: float = 10.0
+    quix_seconds: float = 40.0
+
+
+QUICK: Final = Sizes(
+    users=100_000, drain_events=40_000, dedupe_events=20_000, task_events=400, rounds=1,
+    pace_seconds=6.0, burst_events=20_000, memory_events=40_000, endpoint_seconds=3.0,
+    quix_seconds=15.0,
+)  # fmt: skip
+
+
+def read_arguments() -> tuple[Sizes, list[str]]:
+    parser = argparse.ArgumentParser(prog="python -m bench.pipeline", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--quick", action="store_true", help="a smoke: small sizes, one round")
+    sizes = Sizes.__dataclass_fields__
+    for name, field in sizes.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(field.default))
+    given: dict[str, Any] = vars(parser.parse_args())
+    parts = given["parts"] or list(PARTS)
+    if set(parts) - set(PARTS):
+        parser.error(f"name any of {', '.join(PARTS)}")
+    default = QUICK if given["quick"] else Sizes()
+    chosen = {name: getattr(default, name) for name in sizes}
+    chosen.update((name, given[name]) for name in sizes if given[name] is not None)
+    return Sizes(**chosen), parts
+
+
+def main() -> int:
+    sizes, parts = read_arguments()
+    report = Report("pipeline")
+    # Leave by an exception, so that everything that was started is stopped on the way out.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        with ExitStack() as stack:
+            servers = start_site(stack)
+
+            from bench.pipeline_run import Run  # only now: it imports models
+
+            run = Run(report, sizes, servers)
+            for part in parts:
+                run.measure(part)
+            run.draw()
+    except (MissingProgram, StartError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    report.print_table()
+    if set(parts) == set(PARTS):
+        print(f"\nwritten to {report.write()}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

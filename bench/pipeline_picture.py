@@ -1,0 +1,66 @@
+"""The picture of the pipeline's figures: rates as bars, the burst's lag as a curve."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+WIDTH: Final = 760
+HEIGHT: Final = 470
+LEFT: Final = 190
+BAR: Final = 22
+STEP: Final = 34
+GREEN: Final = "#3d7a52"
+GREY: Final = "#8a938c"
+
+
+def write_picture(
+    path: Path, bars: Sequence[tuple[str, float, bool]], curve: Sequence[tuple[float, int]]
+) -> None:
+    """`bars`: name, events a second, whether it is ours. `curve`: seconds, events that wait."""
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}"'
+        ' font-family="system-ui, sans-serif" font-size="13" fill="#26332b">',
+        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fbfcfb"/>',
+        _write(20, 28, "Events a second, two cores for everything", weight="600"),
+        *_draw_bars(bars, top=44),
+        _write(20, 252, "A burst: events that wait, over seconds", weight="600"),
+        *_draw_curve(curve, top=268, bottom=HEIGHT - 36),
+        "</svg>\n",
+    ]
+    path.write_text("\n".join(parts), encoding="utf-8")
+
+
+def _draw_bars(bars: Sequence[tuple[str, float, bool]], *, top: int) -> list[str]:
+    longest = max(rate for _, rate, _ in bars)
+    parts = []
+    for number, (name, rate, is_ours) in enumerate(bars):
+        y = top + number * STEP
+        width = max(2.0, (WIDTH - LEFT - 110) * rate / longest)
+        color = GREEN if is_ours else GREY
+        parts.append(_write(LEFT - 10, y + 16, name, anchor="end"))
+        parts.append(
+            f'<rect x="{LEFT}" y="{y}" width="{width:.1f}" height="{BAR}" rx="3" fill="{color}"/>'
+        )
+        parts.append(_write(LEFT + width + 8, y + 16, f"{rate:,.0f}"))
+    return parts
+
+
+def _draw_curve(curve: Sequence[tuple[float, int]], *, top: int, bottom: int) -> list[str]:
+    end, peak = curve[-1][0] or 1.0, max(lag for _, lag in curve) or 1
+    left, right = 80, WIDTH - 40
+    points = " ".join(
+        f"{left + (right - left) * at / end:.1f},{bottom - (bottom - top) * lag / peak:.1f}"
+        for at, lag in curve
+    )
+    return [
+        f'<polyline points="{left},{top} {left},{bottom} {right},{bottom}" fill="none"'
+        f' stroke="{GREY}"/>',
+        f'<polyline points="{points}" fill="none" stroke="{GREEN}" stroke-width="2.5"/>',
+        _write(left - 8, top + 10, f"{peak:,}", anchor="end"),
+        _write(left - 8, bottom + 4, "0", anchor="end"),
+        _write(right, bottom + 20, f"{end:.1f} s", anchor="end"),
+    ]
+
+
+def _write(x: float, y: float, text: str, *, anchor: str = "start", weight: str = "400") -> str:
+    return f'<text x="{x:.1f}" y="{y}" text-anchor="{anchor}" font-weight="{weight}">{text}</text>'

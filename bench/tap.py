@@ -1,0 +1,76 @@
+"""A tap on the consumer, for the bench alone.
+
+BENCH_TAP=FOLDER records, for every event, the milliseconds from the producer's time stamp to
+the moment after its batch's commit. BENCH_DEDUPE=off lets the engine forget which tests it
+has seen: no look at the row's ids, none kept, none archived.
+"""
+
+import atexit
+import os
+import time
+from array import array
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from django.apps import AppConfig
+
+from achievements.events import Event, order_of
+from achievements.recognition import Registered
+
+
+class TapConfig(AppConfig):
+    name = "bench"
+
+    def ready(self) -> None:
+        if folder := os.environ.get("BENCH_TAP"):
+            record_latencies(Path(folder))
+        if os.environ.get("BENCH_DEDUPE") == "off":
+            forget_duplicates()
+
+
+def record_latencies(folder: Path) -> None:
+    from achievements.consumer import EventConsumer
+
+    latencies = array("d")
+    commit = EventConsumer._commit
+
+    def record(consumer: EventConsumer, messages: Sequence[Any]) -> None:
+        now_ms = time.time() * 1000
+        for message in messages:
+            published_ms = message.timestamp()[1]
+            latencies.extend((published_ms, now_ms - published_ms))
+        commit(consumer, messages)
+
+    EventConsumer._commit = record  # type: ignore[method-assign]
+
+    def write() -> None:
+        if latencies:
+            (folder / f"{os.getpid()}.latencies").write_bytes(latencies.tobytes())
+
+    atexit.register(write)
+
+
+def read_latencies(folder: Path, *, last: int) -> list[float]:
+    """Return the milliseconds of the `last` events that all processes applied, ascending."""
+    found: list[tuple[float, float]] = []
+    for file in folder.glob("*.latencies"):
+        pairs = array("d")
+        pairs.frombytes(file.read_bytes())
+        found += zip(pairs[::2], pairs[1::2], strict=True)
+    found.sort()
+    return sorted(latency for _, latency in found[-last:])
+
+
+def forget_duplicates() -> None:
+    from achievements import advance, engine
+
+    def sift(progress: Any, events: Iterable[Event], archive: Any = None) -> list[Event]:
+        return sorted(events, key=order_of)
+
+    def register(progress: Any, fresh: Sequence[Event], archive: Any = None) -> Registered:
+        return Registered(list(fresh), [], [])
+
+    advance.sift_events = sift  # type: ignore[assignment]
+    advance.register_events = register  # type: ignore[assignment]
+    engine._read_archives = lambda rows, by_user: {}
