@@ -38,7 +38,7 @@ class Outcome:
 
 def connect() -> Any:
     """Return a connection of the driver itself, set up as Django's is."""
-    return MySQLdb.connect(**connection.get_connection_params())  # type: ignore[attr-defined]
+    return MySQLdb.connect(**connection.get_connection_params())
 
 
 def write_outcomes(database: Any, outcomes: list[Outcome]) -> float:

@@ -69,7 +69,7 @@ def drain_tasks(population: Population) -> float:
     events = population.take_events(PER_EVENT)
     with per_event_app.connection_for_write() as connection:
         for event in events:
-            check.apply_async((encode_event(event).decode(),), connection=connection)
+            check.apply_async((encode_event(event).decode(),), connection=connection)  # type: ignore[call-arg]
     user_ids = [event.user_id for event in events]
     unchecked = UserProgress.objects.filter(user_id__in=user_ids, revision=1)
     with make_worker(PerEventWorker, slots=1):

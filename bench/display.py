@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.request import urlopen
 
+from django.core.management import call_command
+
 from achievements import tables
 from achievements.progress import encode_progress, start_progress
 from achievements.rulebook import Rulebook
@@ -51,6 +53,7 @@ class SiteServer(LocalProcess):
 
 def measure_display(report: Report, rulebook: Rulebook) -> None:
     insert_profiles(rulebook)
+    call_command("collectstatic", interactive=False, verbosity=0)  # icons have hashed names
     ids = range(FIRST_USER, FIRST_USER + USERS)
     os.chdir(ROOT)
     with SiteServer(port=find_free_port()) as server:

@@ -52,11 +52,13 @@ class UnlockSerializer(serializers.ModelSerializer[UserAchievement]):
         return sum(level["points"] for level in levels)
 
     def get_rarity(self, unlock: UserAchievement) -> float | None:
-        holders, users = self.context["holders"], self.context["users"]
+        holders: dict[tuple[int, int], int] = self.context["holders"]
+        users: int = self.context["users"]
         if users < 20:
             return None
-        percent = 100 * holders.get((unlock.achievement_id, unlock.level), 0) / users
-        return round(percent, 1 if percent >= 10 else 2 if percent >= 1 else 3)
+        percent = min(100.0, 100 * holders.get((unlock.achievement_id, unlock.level), 0) / users)
+        digits = 1 if percent >= 10 else 2 if percent >= 1 else 3 if percent >= 0.1 else 4
+        return round(percent, digits)
 
     def _define(self, unlock: UserAchievement) -> Achievement:
         return self.context["definitions"][unlock.achievement_id]  # type: ignore[no-any-return]

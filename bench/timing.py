@@ -39,7 +39,8 @@ def alternate(
     """Run every contender once a round; each returns its rate in units a second."""
     rates: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(1, rounds + 1):
-        say(f"{title}: round {number} of {rounds}")
+        if rounds < 10 or number % 10 == 1:
+            say(f"{title}: round {number} of {rounds}")
         for name, run in contenders.items():
             gc.collect()
             rates[name].append(run())
