@@ -1,7 +1,7 @@
 # Short commands; each is a script or a module that can be read on its own.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run stack test lint format bench-engine freeze
+.PHONY: help run stack test lint format bench-engine bench-pipeline freeze
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -25,6 +25,10 @@ format: ## Rewrite the code in the house style
 bench-engine: ## Measure the rulebook and the engine; writes var/bench/engine.json
 	@. deploy/local/environment.sh && ensure_environment dev
 	@.venv/bin/python -m bench.engine
+
+bench-pipeline: ## Measure the Kafka pipeline; writes var/bench/pipeline.json (about 20 minutes)
+	@. deploy/local/environment.sh && ensure_environment dev
+	@.venv/bin/python -m bench.pipeline $(ARGS)
 
 freeze: ## Renew requirements/constraints.txt from what .venv holds
 	@{ echo '# Exact versions of everything that the requirement files bring in. Renew: make freeze'; \

@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Final, NamedTuple
 
 from achievements.models import UserProgress
@@ -57,12 +57,11 @@ def drain(
 
 def drain_tasks(users: Users, count: int) -> float:
     """The baseline: a Celery worker of two slots, a task an event; returns events a second."""
-    user_ids: set[int] = set()
-    unique = (e for e in users.take(2 * count) if e.position == 0 and e.user_id not in user_ids)
+    events = list(users.take_next(count))
     with per_event_app.connection_for_write() as connection:
-        for event in islice(unique, count):
-            user_ids.add(event.user_id)
+        for event in events:
             check.apply_async((event.body.decode(),), connection=connection)
+    user_ids = [event.user_id for event in events]
     unchecked = UserProgress.objects.filter(user_id__in=user_ids, revision=1)
     worker = PerEventWorker(python=sys.executable, root=ROOT, environment=os.environ, slots=2)
     with worker:
@@ -91,7 +90,7 @@ def is_falling(curve: list[tuple[float, int]]) -> bool:
     """Whether the lag never grows again after its peak."""
     lags = [lag for _, lag in curve]
     ending = lags[lags.index(max(lags)) :]
-    return all(later <= earlier for earlier, later in zip(ending, ending[1:], strict=False))
+    return all(later <= earlier for earlier, later in pairwise(ending))
 
 
 def watch_memory(topic: Topic, events: Iterable[Taken], *, looks: int) -> list[tuple[int, float]]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bench.pipeline import Sizes
 
 PICTURE: Final = ROOT / "docs" / "pipeline.svg"
-TASK_USERS: Final = 20_000
+TASK_USERS: Final = 10_000
 WITHOUT_DEDUPE: Final = {
     "DJANGO_SETTINGS_MODULE": "bench.tapped_settings",
     "BENCH_DEDUPE": "off",
@@ -71,6 +71,7 @@ class Run:
     def _measure_drain(self) -> None:
         tasks = Users(self.users.pasts, first=10_000_001, count=TASK_USERS)
         tasks.insert()
+        tasks.insert_unlocks()
         ours: list[Drained] = []
         found: dict[str, list[float]] = {"bare_sql_two_processes": [], "task_per_event": []}
         for number in range(1, self.sizes.rounds + 1):

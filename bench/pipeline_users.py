@@ -13,7 +13,7 @@ from django.db import connection
 
 from achievements.advance import advance
 from achievements.events import decode_event, encode_event
-from achievements.progress import Progress, Unlock, encode_progress, start_progress
+from achievements.progress import Progress, Unlock, decode_progress, encode_progress, start_progress
 from achievements.rulebook import Rulebook
 from achievements.seen import Seen
 from bench.timing import say
@@ -63,6 +63,7 @@ class Users:
     def __post_init__(self) -> None:
         self._random = Random(self.first)
         self._positions = bytearray(self.count)
+        self._next = 0
 
     def take(self, count: int) -> Iterator[Taken]:
         draw, positions, pasts = self._random.random, self._positions, self.pasts
@@ -71,6 +72,34 @@ class Users:
             position = positions[index]
             positions[index] += 1
             yield Taken(self.first + index, position, pasts[index % PASTS].chain[position])
+
+    def take_next(self, count: int) -> Iterator[Taken]:
+        """Return the first events of users whom nobody took yet, in order."""
+        for _ in range(count):
+            index, self._next = self._next, self._next + 1
+            self._positions[index] += 1
+            yield Taken(self.first + index, 0, self.pasts[index % PASTS].chain[0])
+
+    def insert_unlocks(self) -> None:
+        """Fill user_achievements with what the users hold, for contenders who read it there."""
+        held = [
+            (number, achievement_id, level)
+            for number, past in enumerate(self.pasts)
+            for achievement_id, top in decode_progress(past.row).unlocked.items()
+            for level in range(1, top + 1)
+        ]
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "CREATE TEMPORARY TABLE held (past INT, achievement_id INT, level INT, KEY (past))"
+            )
+            cursor.executemany("INSERT INTO held VALUES (%s, %s, %s)", held)
+            cursor.execute(
+                "INSERT INTO user_achievements (user_id, achievement_id, level, unlocked_at,"
+                f" rulebook_version) SELECT n.seq + {self.first}, h.achievement_id, h.level,"
+                f" UTC_TIMESTAMP(), 1 FROM seq_0_to_{self.count - 1} n"
+                f" STRAIGHT_JOIN held h ON h.past = n.seq % {PASTS}"
+            )
+            cursor.execute("DROP TEMPORARY TABLE held")
 
     def insert(self) -> None:
         """Fill user_progress inside the server: a past a row, joined to as many numbers."""
