@@ -25,7 +25,9 @@ class Progress(msgspec.Struct, array_like=True):
     values: list[Any] = []  # by accumulator position
     held: int = 0  # positions below this are backed by history; later ones are fed, not judged
     reported: int = 0  # the highest testCount that the site sent
-    levels: msgspec.Raw = msgspec.Raw(_EMPTY_MAP)  # achievement id -> highest level held, packed
+    # Achievement id -> highest level held, packed once more: an event that unlocks nothing
+    # steps over hundreds of them at once. The first rows hold it as it is.
+    levels: bytes | dict[int, int] = _EMPTY_MAP
     points: int = 0
     completed: Seen = msgspec.field(default_factory=Seen)
     invalidated: Seen = msgspec.field(default_factory=Seen)
@@ -39,10 +41,11 @@ class Progress(msgspec.Struct, array_like=True):
     @property
     def unlocked(self) -> dict[int, int]:
         """Unpacked on demand only: most events unlock nothing."""
-        return _decode_levels(self.levels)
+        levels = self.levels
+        return _decode_levels(levels) if isinstance(levels, bytes) else dict(levels)
 
     def set_unlocked(self, unlocked: dict[int, int], points: int) -> None:
-        self.levels = msgspec.Raw(_encode(unlocked))
+        self.levels = _encode(unlocked)
         self.points = points
 
 
