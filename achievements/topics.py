@@ -42,7 +42,10 @@ def make_consumer_settings(*, group: str, instance: str, session_seconds: int) -
         "session.timeout.ms": session_seconds * 1000,
         "heartbeat.interval.ms": session_seconds * 1000 // 10,
         "max.poll.interval.ms": 300_000,
-        "fetch.wait.max.ms": 50,
+        "socket.timeout.ms": 10_000,  # a stop waits for the last commit, and has 25 s in all
+        # An answer with the first event alone would cost the cluster more than the events do.
+        "fetch.min.bytes": 32_768,
+        "fetch.wait.max.ms": 25,
         "queued.max.messages.kbytes": 16_384,  # what one process may hold of a long backlog
     }
 

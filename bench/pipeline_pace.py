@@ -20,6 +20,7 @@ WARM_SECONDS: Final = 5.0
 class Paced:
     rate: float  # what was really published a second
     latencies_ms: list[float]  # ascending
+    batch_count: int
     cores: dict[str, float]  # by process
     highest_lag: int
     last_lag: int
@@ -64,7 +65,7 @@ def measure_paced(
             published = topic.published - skipped
             topic.wait_until(topic.published, timeout_seconds=60)
         latencies = read_latencies(Path(folder), last=published)
-    return Paced(published / passed, latencies, cores, max(lags), lags[-1])
+    return Paced(published / passed, *latencies, cores, max(lags), lags[-1])
 
 
 def _pace(topic: Topic, users: Users, *, rate: int, seconds: float) -> list[int]:

@@ -129,6 +129,7 @@ class Run:
             "paced",
             {
                 "events_a_second": paced.rate, "events": len(paced.latencies_ms),
+                "events_a_batch": len(paced.latencies_ms) / paced.batch_count,
                 "highest_lag": paced.highest_lag, "last_lag": paced.last_lag,
                 "highest_ms": paced.latencies_ms[-1],
             },

@@ -11,7 +11,7 @@ import time
 from array import array
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.apps import AppConfig
 
@@ -51,15 +51,22 @@ def record_latencies(folder: Path) -> None:
     atexit.register(write)
 
 
-def read_latencies(folder: Path, *, last: int) -> list[float]:
-    """Return the milliseconds of the `last` events that all processes applied, ascending."""
+class Latencies(NamedTuple):
+    milliseconds: list[float]  # ascending
+    batch_count: int
+
+
+def read_latencies(folder: Path, *, last: int) -> Latencies:
+    """Return what was recorded of the `last` events that all processes applied."""
     found: list[tuple[float, float]] = []
     for file in folder.glob("*.latencies"):
         pairs = array("d")
         pairs.frombytes(file.read_bytes())
         found += zip(pairs[::2], pairs[1::2], strict=True)
-    found.sort()
-    return sorted(latency for _, latency in found[-last:])
+    found = sorted(found)[-last:]
+    # Events of one batch were committed at one moment.
+    moments = {round(published_ms + latency_ms, 1) for published_ms, latency_ms in found}
+    return Latencies(sorted(latency_ms for _, latency_ms in found), len(moments))
 
 
 def forget_duplicates() -> None:
