@@ -13,6 +13,7 @@ from achievements.progress import Progress
 from achievements.rule import read_value
 from achievements.rulebook import Rulebook
 from achievements.streak import current_streak
+from achievements.window import count_values
 
 NO_NAMES: Final[Mapping[str, str]] = {}
 _COMPARISONS: Final = {
@@ -90,7 +91,7 @@ def _explain_reach(
     current = value / measure.scale if met else _current(measure, raw, value, today)
     share = min(1.0, current / target) if target else 0.0
     if measure.kind == "average":
-        share *= min(1.0, (len(raw) - 1) / measure.last)  # a few good tests are not yet `last`
+        share *= count_values(raw) / measure.last  # a few good tests are not yet `last`
     percent = 100 if met else min(99, floor(100 * share))
     return Explanation(describe(node, names), met, _tidy(current), target, percent, measure.unit)
 
@@ -103,8 +104,7 @@ def _current(measure: Measure, raw: list[int], value: float, today: int | None) 
         is_over = today is not None and today - raw[1] > 1
         return 0 if is_over else current_streak(raw)
     if measure.kind == "average":
-        window = raw[1:]
-        return sum(window) / len(window) / SCALE if window else 0
+        return raw[1] / max(1, count_values(raw)) / SCALE
     return value / measure.scale
 
 

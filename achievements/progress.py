@@ -15,6 +15,7 @@ from achievements.rule import Rule, View
 from achievements.rulebook import Rulebook
 from achievements.seen import Seen
 from achievements.streak import SECONDS_A_DAY, add_day
+from achievements.window import add_value
 
 _EMPTY_MAP: Final = b"\x80"  # msgpack for {}
 
@@ -130,16 +131,11 @@ def apply_events(rulebook: Rulebook, progress: Progress, events: Sequence[Event]
             progress.last_at, progress.last_id = at, event.test_result_id
             progress.utc_offset_minutes = event.utc_offset_minutes
             for position, column, last, ladder in plan.averages:
-                value = values[position]  # [best sum of `last` in a row, then the newest values]
-                if len(value) > last:
-                    del value[1]  # first, so that the list need not grow
-                value.append(round(metrics[column] * SCALE))
-                if len(value) > last:
-                    old = value[0]
-                    total = sum(value) - old
-                    if total > old:
-                        value[0] = total
-                        candidates += ladder.crossed(old, total)
+                value = values[position]
+                old = value[0]
+                add_value(value, round(metrics[column] * SCALE), last)
+                if value[0] > old:
+                    candidates += ladder.crossed(old, value[0])
             for position, ladder in plan.runs:
                 value = values[position]
                 value[1] += 1

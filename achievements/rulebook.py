@@ -64,7 +64,7 @@ class Rulebook:
         """Return the value of an accumulator that has seen nothing."""
         match self._kinds.get(position):
             case "average":
-                return [0]
+                return [0, 0, b""]
             case "run":
                 return [0, 0]
             case "streak":

@@ -16,6 +16,7 @@ from achievements.progress import Progress, Unlock
 from achievements.rule import Rule
 from achievements.rulebook import Rulebook
 from achievements.streak import SECONDS_A_DAY, add_day
+from achievements.window import add_value
 
 Passes = Callable[[tuple[Any, ...]], bool]
 Update = Callable[[list[Any], tuple[Any, ...], int], None]
@@ -125,12 +126,7 @@ def _make_update(measure: Measure, position: int) -> Update:
 
     def keep_average(values: list[Any], metrics: tuple[Any, ...], day: int) -> None:
         if passes(metrics):
-            value = values[position]
-            value.append(round(read(metrics) * SCALE))
-            if len(value) > last + 1:
-                del value[1]
-            if len(value) > last:
-                value[0] = max(value[0], sum(value) - value[0])
+            add_value(values[position], round(read(metrics) * SCALE), last)
 
     def run(values: list[Any], metrics: tuple[Any, ...], day: int) -> None:
         value = values[position]

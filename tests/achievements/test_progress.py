@@ -24,6 +24,7 @@ from achievements.progress import (
 from achievements.rulebook import Rulebook
 from achievements.seen import Seen
 from achievements.streak import add_day, current_streak
+from achievements.window import WIDTH
 from tests.achievements.strategies import (
     START,
     compile_rulebook,
@@ -53,6 +54,10 @@ def feed(rulebook: Rulebook, *events: Event) -> Progress:
     progress = start_progress(rulebook)
     apply_events(rulebook, progress, events)
     return progress
+
+
+def pack(*values: int) -> bytes:
+    return b"".join(value.to_bytes(WIDTH, "little") for value in values)
 
 
 def longest_streak(days: set[int]) -> int:
@@ -148,13 +153,13 @@ class TestMeasures:
                     {"wpm": 80.0, "accuracy": 95.0},
                     {"wpm": 20.0, "accuracy": 95.0},
                 ],
-                [140_000, 80_000, 20_000],
+                [140_000, 100_000, pack(80_000, 20_000)],
                 id="an average leaves tests out",
             ),
             pytest.param(
                 {"average": "wpm", "last": 3, "atLeast": 9},
                 [{"wpm": 60.0}] * 2,
-                [0, 60_000, 60_000],
+                [0, 120_000, pack(60_000, 60_000)],
                 id="too few for an average",
             ),
             pytest.param(
@@ -330,5 +335,5 @@ def test_a_late_test_leaves_runs_and_averages_to_the_replay() -> None:
     tree = {"all": [{"run": "tests", "atLeast": 9}, {"average": "wpm", "last": 2, "atLeast": 99}]}
     rulebook = compile_one(tree)
     progress = feed(rulebook, make_test(5, hours=5), make_test(4, hours=4))
-    assert progress.values == [[1, 1], [0, 60_000]]
+    assert progress.values == [[1, 1], [0, 60_000, pack(60_000)]]
     assert progress.last_id == 5
