@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event as Flag
+from threading import Thread
 from typing import Any, Final
 
 import structlog
@@ -44,6 +45,7 @@ FIRST_DELAY_SECONDS: Final = 0.2
 MAX_DELAY_SECONDS: Final = 5.0
 LAG_EVERY_SECONDS: Final = 5.0
 HEARTBEAT_EVERY_SECONDS: Final = 1.0
+CLOSE_SECONDS: Final = 12.0
 COMMIT_EVERY_SECONDS: Final = 0.2
 COLLECT_EVERY_OBJECTS: Final = 50_000
 
@@ -121,8 +123,16 @@ class EventConsumer:
             self._commit_last(self.ends)
             # A static member that closes keeps its partitions until its session ends, so that
             # a restart moves nothing.
-            self.consumer.close()
+            self._close()
             self.producer.close()
+
+    def _close(self) -> None:
+        """Leave, in time also when the cluster is away: nothing that is committed depends on it."""
+        closing = Thread(target=self.consumer.close, name="close", daemon=True)
+        closing.start()
+        closing.join(CLOSE_SECONDS)
+        if closing.is_alive():
+            logger.warning("kafka_not_left", seconds=CLOSE_SECONDS)
 
     def _take(self) -> list[Message]:
         """Return the next batch: larger while there is a backlog, smaller when it is gone."""
@@ -224,7 +234,8 @@ class EventConsumer:
         """Wait for the last offsets, so that whoever comes next repeats nothing."""
         last = self.ends.keys() & set(partitions)
         if last:
-            self._commit_offsets(last, asynchronous=False)
+            # On the way out closing waits for the answer, and knows when to give up.
+            self._commit_offsets(last, asynchronous=self.stop.is_set())
 
     def _commit_offsets(self, partitions: Iterable[int], *, asynchronous: bool) -> None:
         offsets = [TopicPartition(EVENTS_TOPIC, p, self.ends[p]) for p in partitions]

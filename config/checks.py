@@ -11,6 +11,7 @@ from django.db import connections
 
 from achievements import failpoints
 from achievements.partitions import read_partition_count
+from achievements.topics import EVENTS_PARTITIONS
 
 TAG = "laurel"
 SHORTEST_SECRET = 32
@@ -58,6 +59,22 @@ def check_shared_cache(
             )
         ]
     return []
+
+
+def check_consumers(
+    app_configs: Iterable[AppConfig] | None, **kwargs: object
+) -> list[CheckMessage]:
+    if settings.KAFKA_CONSUMERS <= EVENTS_PARTITIONS:
+        return []
+    return [
+        Warning(
+            f"KAFKA_CONSUMERS is {settings.KAFKA_CONSUMERS}, but the topic of events has"
+            f" {EVENTS_PARTITIONS} partitions: the consumers beyond that have no work.",
+            hint=f"Run at most {EVENTS_PARTITIONS} consumer processes on all machines together."
+            " More work needs more partitions first: see docs/runbook.md.",
+            id="laurel.W003",
+        )
+    ]
 
 
 def check_secrets(app_configs: Iterable[AppConfig] | None, **kwargs: object) -> list[CheckMessage]:
@@ -215,6 +232,7 @@ def check_failpoints(
 ALL_CHECKS: tuple[Callable[..., list[CheckMessage]], ...] = (
     check_transport,
     check_shared_cache,
+    check_consumers,
     check_secrets,
     check_isolation,
     check_partitions,

@@ -145,6 +145,8 @@ DJANGO_REDIS_LOGGER = "config.cache"
 # Event transport: how a recorded event reaches the engine.
 EVENT_TRANSPORT = read_choice("EVENT_TRANSPORT", "inline", ("inline", "celery", "kafka"))
 KAFKA_BOOTSTRAP_SERVERS = read_text("KAFKA_BOOTSTRAP_SERVERS")
+# Consumer processes on all machines together, where an operator wants them checked.
+KAFKA_CONSUMERS = read_int("KAFKA_CONSUMERS", 1, low=0, high=100_000)
 # The broker must not be a Redis Cluster. Everything else of Celery is in celery_app.py.
 CELERY_BROKER_URL = read_text("CELERY_BROKER_URL") or None
 

@@ -142,7 +142,7 @@ def test_keys_and_headers_that_fill_a_message_do_not_stop_the_worker(kafka) -> N
         {"value": b"{", "key": b"k" * 1_040_000},
         {"value": b"{", "headers": [("h", b"h" * 1_040_000)]},
     ):
-        producer.produce(EVENTS_TOPIC, partition=0, **arguments)  # type: ignore[arg-type]
+        producer.produce(EVENTS_TOPIC, partition=0, **arguments)
     assert producer.flush(10) == 0
     publish_to(0, [encode_event(event)])
     drain(group)
@@ -198,13 +198,13 @@ def test_what_the_database_refuses_is_the_event_s_fault() -> None:
         assert applied == [1, 2, 3, 4, 6, 7, 8]
         assert [letter.reason for letter in letters] == [f"{fault.__name__}: five"]
 
-    for fault in (OperationalError, InterfaceError):
+    for absence in (OperationalError, InterfaceError):
 
-        def fail(batch: list[Event], fault=fault) -> None:
-            raise fault("away")
+        def fail(batch: list[Event], absence=absence) -> None:
+            raise absence("away")
 
         letters = []
-        with pytest.raises(fault):
+        with pytest.raises(absence):
             apply_or_isolate(events, letters, fail)
         assert letters == []
 

@@ -45,6 +45,8 @@ def test_the_embedded_default_is_accepted(settings) -> None:
             {"REDIS_URL": "", "EVENT_TRANSPORT": "celery", "CELERY_BROKER_URL": "redis://b/0"},
             ["laurel.E003"],
         ),
+        ({"KAFKA_CONSUMERS": 50}, []),
+        ({"KAFKA_CONSUMERS": 51}, ["laurel.W003"]),
         ({"SECRET_KEY": ""}, ["laurel.E004"]),
         ({"SECRET_KEY": "short"}, ["laurel.E004"]),
         ({"JWT_KEY": ""}, ["laurel.E005"]),

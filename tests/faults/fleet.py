@@ -129,12 +129,26 @@ def wait_for_drain(group: str, *, seconds: float = 30) -> None:
     wait_until(lambda: count_lag(group) == 0, seconds=seconds, say=lambda: count_lag(group))
 
 
+class WatchedConsumer(EventConsumer):
+    """Tells its partitions: a client that is asked from outside waits for its every consume()."""
+
+    partitions: set[int] = set()
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        super()._on_assign(consumer, partitions)
+        self.partitions = self.partitions | {p.partition for p in partitions}
+
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        super()._on_revoke(consumer, partitions)
+        self.partitions = self.partitions - {p.partition for p in partitions}
+
+
 class ConsumerThread:
     """A consumer inside this process: quick to start, and open to the test's eyes."""
 
     def __init__(self, group: str, instance: str = "one", **options: Any) -> None:
         self.stop = Flag()
-        self.consumer = EventConsumer(
+        self.consumer = WatchedConsumer(
             ConsumerOptions(
                 instance=instance, group=group, **{"session_seconds": SESSION_SECONDS, **options}
             ),
@@ -154,7 +168,7 @@ class ConsumerThread:
 
     @property
     def partitions(self) -> set[int]:
-        return {p.partition for p in self.consumer.consumer.assignment()}
+        return self.consumer.partitions
 
     def join(self, *, seconds: float = 25) -> None:
         self.stop.set()
@@ -184,8 +198,8 @@ class Command(LocalProcess):
 
     stop_timeout_seconds = 25.0
 
-    def __init__(self, *arguments: object, folder: Path | None = None, **environment: str) -> None:
-        super().__init__(folder=folder)
+    def __init__(self, *arguments: object, **environment: str) -> None:
+        super().__init__()
         self.name = str(arguments[0])
         self.arguments = arguments
         url, _, _ = os.environ["DATABASE_URL"].rpartition("/")
