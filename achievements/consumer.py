@@ -110,7 +110,7 @@ class EventConsumer:
             [EVENTS_TOPIC],
             on_assign=self._on_assign,
             on_revoke=self._on_revoke,
-            on_lost=self._on_revoke,
+            on_lost=self._on_lost,
         )
         rest_collector()
         try:
@@ -299,6 +299,11 @@ class EventConsumer:
             self.newest_at.pop(number, None)
         forget_lag(gone)
         logger.info("partitions_revoked", partitions=sorted(gone))
+
+    def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """The group took them while we were away: no commit of ours would be heard."""
+        self.uncommitted -= {p.partition for p in partitions}
+        self._on_revoke(consumer, partitions)
 
     def _beat(self) -> None:
         self._commit_due()
