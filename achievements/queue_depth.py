@@ -1,4 +1,4 @@
-"""How much waits on the way by Celery (transports floor): rows in the outbox, tasks in the broker."""
+"""What waits on the way by Celery (transports floor): outbox rows, and tasks in the broker."""
 
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -36,9 +36,13 @@ def _count_tasks() -> int | None:
     if not current_app.conf.broker_url:
         return None
     with current_app.connection_for_read() as connection:
+        empty: tuple[type[Exception], ...] = tuple(connection.channel_errors)
+        away: tuple[type[Exception], ...] = (OSError, *connection.connection_errors)
+        channel: Any
         try:
-            return int(connection.default_channel.queue_declare(QUEUE, passive=True).message_count)
-        except connection.channel_errors:
+            channel = connection.default_channel
+            return int(channel.queue_declare(QUEUE, passive=True).message_count)
+        except empty:
             return 0  # Redis keeps no queue that is empty
-        except (OSError, *connection.connection_errors):
+        except away:
             return None
