@@ -10,6 +10,7 @@ from django.utils import timezone
 from achievements.models import Outbox
 from achievements.outbox import record_events
 from achievements.queue_depth import read_queue_depth
+from deploy.local.process import find_free_port
 from tests.factories import make_event, new_user
 
 
@@ -45,3 +46,15 @@ def test_tasks_in_the_broker(settings) -> None:
     assert (depth["outboxRows"], depth["tasks"]) == (1, 1)
     broker.delete("achievement-events")
     Outbox.objects.all().delete()
+
+
+@pytest.mark.real
+@pytest.mark.django_db
+def test_a_broker_that_is_away_is_not_a_zero(monkeypatch) -> None:
+    from celery import current_app
+
+    dead = f"redis://127.0.0.1:{find_free_port()}/0"
+    monkeypatch.setattr(
+        current_app, "connection_for_read", lambda: current_app.connection_for_write(dead)
+    )
+    assert read_queue_depth()["tasks"] is None

@@ -21,6 +21,7 @@ from django.conf import settings
 from django.db import connection
 
 from achievements.consumer import ConsumerOptions, EventConsumer
+from achievements.dead_letters import read_headers
 from achievements.events import Event, encode_event
 from achievements.lag import read_lag
 from achievements.producer import EventProducer, Record
@@ -105,7 +106,7 @@ def read_dead_letters() -> list[dict[str, Any]]:
     """Return dead letters as their headers, with `key` and `value`."""
     return [
         {
-            **{name: _read_text(content) for name, content in m.headers() or []},
+            **{name: _read_text(content) for name, content in read_headers(m)},
             "key": m.key(),
             "value": m.value(),
         }
