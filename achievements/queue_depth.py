@@ -36,8 +36,8 @@ def _count_tasks() -> int | None:
     if not current_app.conf.broker_url:
         return None
     with current_app.connection_for_read() as connection:
-        empty: tuple[type[Exception], ...] = tuple(connection.channel_errors)
-        away: tuple[type[Exception], ...] = (OSError, *connection.connection_errors)
+        empty: Any = tuple(connection.channel_errors)
+        away: Any = (OSError, *connection.connection_errors)
         channel: Any
         try:
             channel = connection.default_channel
