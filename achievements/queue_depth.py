@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from celery import current_app
 from django.db.models import Count, Min
+from kombu.exceptions import OperationalError
 
 from achievements.models import Outbox
 
@@ -37,7 +38,7 @@ def _count_tasks() -> int | None:
         return None
     with current_app.connection_for_read() as connection:
         empty: Any = tuple(connection.channel_errors)
-        away: Any = (OSError, *connection.connection_errors)
+        away: Any = (OSError, OperationalError, *connection.connection_errors)
         channel: Any
         try:
             channel = connection.default_channel

@@ -16,7 +16,7 @@ from threading import Thread
 from typing import Any
 
 import msgspec
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 from django.conf import settings
 from django.db import connection
 
@@ -127,7 +127,13 @@ def read_committed(group: str) -> dict[int, int]:
 
 
 def wait_for_drain(group: str, *, seconds: float = 30) -> None:
-    wait_until(lambda: count_lag(group) == 0, seconds=seconds, say=lambda: count_lag(group))
+    def is_drained() -> bool:
+        try:
+            return count_lag(group) == 0
+        except KafkaException:
+            return False  # the broker has only just started to look after groups
+
+    wait_until(is_drained, seconds=seconds, say=lambda: count_lag(group))
 
 
 class WatchedConsumer(EventConsumer):
