@@ -1,7 +1,7 @@
 """Measures the Kafka pipeline: python -m bench.pipeline [PART ...], or make bench-pipeline.
 
 Everything runs on this machine: Kafka, MariaDB (flush at every commit), Redis, two
-consumers, the load. PART: drain, dedupe, pace, burst, memory, endpoint, quix; without one,
+consumers, the load. PART: drain, quix, dedupe, pace, burst, memory, endpoint; without one,
 all of them. --quick is a smoke of about two minutes whose figures mean nothing.
 """
 
@@ -16,7 +16,7 @@ from bench.pipeline_site import start_site
 from bench.report import Report
 from deploy.local.process import MissingProgram, StartError
 
-PARTS: Final = ("drain", "dedupe", "pace", "burst", "memory", "endpoint", "quix")
+PARTS: Final = ("drain", "quix", "dedupe", "pace", "burst", "memory", "endpoint")
 
 
 @dataclass(frozen=True, slots=True)

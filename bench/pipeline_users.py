@@ -21,6 +21,7 @@ from bench.workload import NOW, Typist
 
 PASTS: Final = 400
 CHAIN_EVENTS: Final = 28
+SCATTER: Final = 611_953  # a prime: it meets every user once
 FEWEST_TESTS: Final = 45  # with these, about one event in ten unlocks something
 MOST_TESTS: Final = 140
 
@@ -102,8 +103,13 @@ class Users:
             cursor.execute("DROP TEMPORARY TABLE held")
 
     def insert(self) -> None:
-        """Fill user_progress inside the server: a past a row, joined to as many numbers."""
+        """Fill user_progress inside the server: a past a row, joined to as many numbers.
+
+        In a scattered order, so that pages are as full as those of users who came over years.
+        Rows that came in order would split every page when they first grow.
+        """
         say(f"{self.count:,} users are inserted")
+        index = f"(n.seq * {SCATTER} % {self.count})"
         with connection.cursor() as cursor:
             cursor.execute(
                 "CREATE TEMPORARY TABLE pasts (id INT PRIMARY KEY, state LONGBLOB NOT NULL)"
@@ -114,8 +120,8 @@ class Users:
             )
             cursor.execute(
                 "INSERT INTO user_progress (user_id, revision, state)"
-                f" SELECT n.seq + {self.first}, 1, p.state"
-                f" FROM seq_0_to_{self.count - 1} n STRAIGHT_JOIN pasts p ON p.id = n.seq % {PASTS}"
+                f" SELECT {index} + {self.first}, 1, p.state FROM seq_0_to_{self.count - 1} n"
+                f" STRAIGHT_JOIN pasts p ON p.id = {index} % {PASTS}"
             )
             cursor.execute("DROP TEMPORARY TABLE pasts")
             cursor.execute("ANALYZE TABLE user_progress")
