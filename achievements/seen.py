@@ -13,8 +13,8 @@ from typing import Final
 import msgspec
 
 WIDTH: Final = 8
-RING_IDS: Final = 32  # a row that holds this many hands the oldest to the archive
-KEPT_IDS: Final = 8  # and keeps these, so that a redelivery close by needs no archive
+RING_IDS: Final = 16  # a row that holds this many hands the oldest to the archive
+KEPT_IDS: Final = 4  # and keeps these, so that a redelivery close by needs no archive
 MAX_RUN_IDS: Final = 512  # a run of the archive holds no more
 
 
