@@ -22,7 +22,6 @@ from achievements.progress import (
 )
 from achievements.recognition import NO_ARCHIVE, Archive, Registered, register_events, sift_events
 from achievements.rulebook import Rulebook
-from achievements.seen import unpack_ids
 
 Origins = Mapping[tuple[int, int], Rulebook]  # (achievement id, level) -> what unlocked it
 
@@ -90,7 +89,7 @@ def revise(
             row.is_partial = step.applied > 0
             return step
     archive = Archive(history.completed, history.invalidated)
-    counted = {*unpack_ids(row.completed.recent), *history.completed}
+    counted = {*row.completed.list_ids(), *history.completed}
     fresh = sift_events(row, events, archive)
     registered = register_events(row, fresh, archive)
     held = {test.test_result_id for test in history.tests}
@@ -100,7 +99,7 @@ def revise(
     arrived = [e for e in fresh if e.event_type == TEST_COMPLETED]
     unheld = [e for e in arrived if e.test_result_id not in held]
     tests = [*(t for t in history.tests if t.event_type == TEST_COMPLETED), *unheld]
-    invalid = {*unpack_ids(row.invalidated.recent), *history.invalidated}
+    invalid = {*row.invalidated.list_ids(), *history.invalidated}
     invalid.update(i for is_invalidation, run in registered.leaving if is_invalidation for i in run)
     replayed = derive(
         rulebook, tests, without=invalid, reported=_reported(row, [*history.tests, *arrived])

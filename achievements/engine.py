@@ -17,11 +17,11 @@ from achievements.errors import StaleRulebook
 from achievements.events import TEST_INVALIDATED, Event
 from achievements.history import get_history
 from achievements.progress import Progress, decode_progress
-from achievements.recognition import Archive, asks_archive
+from achievements.recognition import NO_ARCHIVE, Archive, asks_archive
 from achievements.rulebook import Rulebook
 from achievements.rulebooks import get_past_rulebook, get_rulebook, refresh_rulebook
 from achievements.seen import unpack_ids
-from achievements.store import store_steps
+from achievements.store import StepWriter
 from achievements.transactions import run_transaction
 
 Result = TypeVar("Result")
@@ -67,25 +67,36 @@ def apply_batch(rulebook: Rulebook, events: Iterable[Event]) -> BatchResult:
         by_user[event.user_id].append(event)
     if not by_user:
         return BatchResult()
-    stored = lock_users(sorted(by_user))
-    rows = read_rows(rulebook, stored)
-    archives = _read_archives(rows, by_user)
-    steps: dict[int, Step] = {}
-    rest: dict[int, Sequence[Event]] = {}
-    for user_id, own in by_user.items():
+    user_ids = sorted(by_user)
+    stored = lock_users(user_ids)
+    writer = StepWriter(rulebook, stored)
+    doubtful: dict[int, Progress] = {}
+    rest: dict[int, Progress | None] = {}
+    # One user at a time, from packed row to packed row: what a step makes is gone before the next.
+    for user_id in user_ids:
+        own = by_user[user_id]
         if failpoints.armed:
             failpoints.reach(failpoints.APPLY_USER, user_id=user_id)
-        row = rows[user_id]
-        archive = archives.get(user_id, Archive())
-        step = None if row is None else advance(rulebook, row, own, archive)
-        if step is None:
-            rest[user_id] = own
+        row = read_row(rulebook, user_id, stored[user_id].state)
+        if row is None:
+            rest[user_id] = None
+        elif _asks_archive(row, own):
+            doubtful[user_id] = row
+        elif step := advance(rulebook, row, own):
+            writer.add(user_id, step)
         else:
-            steps[user_id] = step
+            rest[user_id] = row
+    if doubtful:
+        archives = _read_archives(doubtful, by_user)
+        for user_id, row in doubtful.items():
+            if step := advance(rulebook, row, by_user[user_id], archives.get(user_id, NO_ARCHIVE)):
+                writer.add(user_id, step)
+            else:
+                rest[user_id] = row
     if rest:
-        steps.update(revise_users(rulebook, rows, rest))
-    total = sum(map(len, by_user.values()))
-    return store_steps(rulebook, steps, stored, event_count=total)
+        for user_id, step in revise_users(rulebook, rest, by_user).items():
+            writer.add(user_id, step)
+    return writer.write(event_count=sum(map(len, by_user.values())))
 
 
 def lock_users(user_ids: Collection[int]) -> dict[int, tables.StoredProgress]:
@@ -97,17 +108,14 @@ def lock_users(user_ids: Collection[int]) -> dict[int, tables.StoredProgress]:
     return stored
 
 
-def read_rows(
-    rulebook: Rulebook, stored: Mapping[int, tables.StoredProgress]
-) -> dict[int, Progress | None]:
-    """Unpack rows; None for a new user. Raises StaleRulebook."""
-    rows: dict[int, Progress | None] = {}
-    for user_id, (_, state) in stored.items():
-        row = decode_progress(state) if state else None
-        if row is not None and row.rulebook_version > rulebook.version:
-            raise StaleRulebook(f"user {user_id} was last under rulebook {row.rulebook_version}")
-        rows[user_id] = row
-    return rows
+def read_row(rulebook: Rulebook, user_id: int, state: bytes) -> Progress | None:
+    """Unpack a row; None for a new user. Raises StaleRulebook."""
+    if not state:
+        return None
+    row = decode_progress(state)
+    if row.rulebook_version > rulebook.version:
+        raise StaleRulebook(f"user {user_id} was last under rulebook {row.rulebook_version}")
+    return row
 
 
 def revise_users(
@@ -117,11 +125,11 @@ def revise_users(
     *,
     should_confirm: bool = False,
 ) -> dict[int, Step]:
-    """Replay the histories of users whose rows are locked: one read of tests, one of the archive.
+    """Replay the histories of `rows`, which are locked: one read of tests, one of the archive.
 
     An invalidation among a user's events asks for retraction.
     """
-    user_ids = sorted(by_user)
+    user_ids = sorted(rows)
     tests = get_history().read_tests(user_ids)
     archives = _gather_archives(tables.read_seen([u for u in user_ids if rows[u] is not None]))
     origins = _read_origins(
@@ -144,23 +152,21 @@ def revise_users(
     return steps
 
 
-def _read_archives(
-    rows: Mapping[int, Progress | None], by_user: EventsByUser
-) -> dict[int, Archive]:
+def _asks_archive(row: Progress, events: Iterable[Event]) -> bool:
+    if not (row.completed.horizon or row.invalidated.horizon):
+        return False
+    return any(asks_archive(row, event) for event in events)
+
+
+def _read_archives(rows: Mapping[int, Progress], by_user: EventsByUser) -> dict[int, Archive]:
     """Read back the older ids of the few users whose row alone cannot tell old from new."""
-    doubtful = [
-        event
+    ids = [
+        event.test_result_id
         for user_id, row in rows.items()
-        if row is not None and (row.completed.horizon or row.invalidated.horizon)
         for event in by_user[user_id]
         if asks_archive(row, event)
     ]
-    if not doubtful:
-        return {}
-    ids = [event.test_result_id for event in doubtful]
-    runs = tables.read_seen(
-        sorted({event.user_id for event in doubtful}), lowest=min(ids), highest=max(ids)
-    )
+    runs = tables.read_seen(sorted(rows), lowest=min(ids), highest=max(ids))
     return {user_id: Archive(*kinds) for user_id, kinds in _gather_archives(runs).items()}
 
 

@@ -8,16 +8,15 @@ from which a stopped run resumes.
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
-from achievements import tables
 from achievements.advance import Step
 from achievements.effects import BatchResult, run_effects
-from achievements.engine import lock_users, read_rows, revise_users, run_batch
+from achievements.engine import lock_users, read_row, revise_users, run_batch
 from achievements.events import Event
 from achievements.history import get_history
 from achievements.models import Job, UserProgress
-from achievements.progress import Progress, decode_progress, judge_rules
+from achievements.progress import Progress, judge_rules
 from achievements.rulebook import Rulebook
-from achievements.store import store_steps
+from achievements.store import StepWriter
 
 SLICE_USERS: Final = 200
 
@@ -83,16 +82,20 @@ def _rebuild(
     rulebook: Rulebook, user_ids: list[int], *, should_replay: bool, notify: bool
 ) -> BatchResult:
     stored = lock_users(user_ids)
-    rows = read_rows(rulebook, stored)
+    rows = {u: read_row(rulebook, u, before.state) for u, before in stored.items()}
     steps: dict[int, Step] = {}
     if not should_replay:
         steps = _judge_complete_rows(rulebook, rows)
     rest = [user_id for user_id in user_ids if user_id not in steps]
     if rest:
-        fresh = {**rows, **_decode({user_id: stored[user_id] for user_id in rest})}
+        # Unpacked once more: judging may have touched what was read.
+        fresh = {u: read_row(rulebook, u, stored[u].state) for u in rest}
         nothing: dict[int, list[Event]] = {user_id: [] for user_id in rest}
         steps.update(revise_users(rulebook, fresh, nothing, should_confirm=True))
-    return store_steps(rulebook, steps, stored, should_notify=notify)
+    writer = StepWriter(rulebook, stored, should_notify=notify)
+    for user_id, step in steps.items():
+        writer.add(user_id, step)
+    return writer.write()
 
 
 def _judge_complete_rows(
@@ -109,10 +112,6 @@ def _judge_complete_rows(
         row.points = rulebook.count_points(row.unlocked)
         steps[user_id] = Step(row, 0, gains, [], [])
     return steps
-
-
-def _decode(stored: Mapping[int, tables.StoredProgress]) -> dict[int, Progress | None]:
-    return {u: decode_progress(row.state) if row.state else None for u, row in stored.items()}
 
 
 def _list_users(after: int, limit: int) -> list[int]:

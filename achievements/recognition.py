@@ -1,6 +1,6 @@
 """Telling new events from those seen before (pure floor); seen.py has the sets."""
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from achievements.events import TEST_COMPLETED, Event, order_of
@@ -35,24 +35,29 @@ def asks_archive(progress: Progress, event: Event) -> bool:
     return event.event_type == TEST_COMPLETED and progress.completed.is_doubtful(test_id)
 
 
+def _is_seen(progress: Progress, event: Event, archive: Archive) -> bool:
+    test_id = event.test_result_id
+    if event.event_type == TEST_COMPLETED:
+        seen, archived = progress.completed, archive.completed
+    else:
+        seen, archived = progress.invalidated, archive.invalidated
+    return test_id <= seen.top and (seen.holds(test_id) or test_id in archived)
+
+
 def sift_events(
-    progress: Progress, events: Iterable[Event], archive: Archive = NO_ARCHIVE
+    progress: Progress, events: Sequence[Event], archive: Archive = NO_ARCHIVE
 ) -> list[Event]:
     """Return the events that were not seen before; changes nothing.
 
     Invalidations come first, so that they hold for the tests beside them; then the tests
     in their own order.
     """
+    if len(events) == 1:  # the usual case: nothing to sort, nothing to compare with
+        return [] if _is_seen(progress, events[0], archive) else list(events)
     fresh: dict[tuple[str, int], Event] = {}
     for event in events:
-        test_id = event.test_result_id
-        if event.event_type == TEST_COMPLETED:
-            seen, archived = progress.completed, archive.completed
-        else:
-            seen, archived = progress.invalidated, archive.invalidated
-        if test_id <= seen.top and (seen.holds(test_id) or test_id in archived):
-            continue
-        fresh.setdefault((event.event_type, test_id), event)
+        if not _is_seen(progress, event, archive):
+            fresh.setdefault((event.event_type, event.test_result_id), event)
     if len(fresh) < 2:
         return list(fresh.values())
     return sorted(fresh.values(), key=lambda e: (e.event_type == TEST_COMPLETED, order_of(e)))

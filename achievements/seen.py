@@ -12,53 +12,75 @@ from typing import Final
 
 import msgspec
 
-WIDTH: Final = 8
+WIDE: Final = 8  # bytes of an id as it is
+NARROW: Final = 4  # bytes of an id's distance above the horizon
+MAX_DISTANCE: Final = 2 ** (8 * NARROW) - 1
 RING_IDS: Final = 16  # a row that holds this many hands the oldest to the archive
 KEPT_IDS: Final = 4  # and keeps these, so that a redelivery close by needs no archive
 MAX_RUN_IDS: Final = 512  # a run of the archive holds no more
 
 
 class Seen(msgspec.Struct, array_like=True):
-    """The part of the set that is in the row."""
+    """The part of the set that is in the row.
 
-    recent: bytes = b""  # little-endian unsigned 64-bit ids
+    A row is written whole with every event, so its ids are kept in as few bytes as they
+    need: distances while all of them are above the horizon and close enough to it.
+    """
+
+    recent: bytes = b""  # little-endian, unsigned, `width` bytes each
     top: int = 0
     horizon: int = 0
+    width: int = WIDE
+
+    def list_ids(self) -> tuple[int, ...]:
+        """Return the ids that are in the row."""
+        if self.width == WIDE:
+            return unpack_ids(self.recent)
+        horizon = self.horizon
+        distances = struct.unpack(f"<{len(self.recent) // NARROW}I", self.recent)
+        return tuple([horizon + distance for distance in distances])
 
     def holds(self, test_id: int) -> bool:
         """Whether the row itself says that the id was seen."""
-        return test_id <= self.top and test_id in unpack_ids(self.recent)
+        return test_id <= self.top and test_id in self.list_ids()
 
     def is_doubtful(self, test_id: int) -> bool:
         """Whether only the archive can tell."""
-        return test_id <= self.horizon and test_id not in unpack_ids(self.recent)
+        return test_id <= self.horizon and test_id not in self.list_ids()
 
     def add(self, test_id: int) -> list[int]:
         """Add an id that was not seen. Returns the ids that now belong in the archive, sorted."""
-        recent = self.recent + test_id.to_bytes(WIDTH, "little")
-        if test_id > self.top:
-            self.top = test_id
-        self.recent = recent
-        if len(recent) < RING_IDS * WIDTH:
-            return []
-        ids = sorted(unpack_ids(recent))
-        leaving, kept = ids[:-KEPT_IDS], ids[-KEPT_IDS:]
-        self.recent = pack_ids(kept)
-        self.horizon = max(self.horizon, leaving[-1])
-        return leaving
+        if self.width == NARROW and 0 < test_id - self.horizon <= MAX_DISTANCE:
+            recent = self.recent + (test_id - self.horizon).to_bytes(NARROW, "little")
+            if len(recent) < RING_IDS * NARROW:
+                self.recent = recent
+                if test_id > self.top:
+                    self.top = test_id
+                return []
+        return self._keep(sorted((*self.list_ids(), test_id)))
 
     def learn(self, test_ids: Iterable[int], archive: Container[int]) -> list[int]:
         """Add many ids, seen or not. Returns the ids that now belong in the archive, sorted."""
-        held = set(unpack_ids(self.recent))
+        held = set(self.list_ids())
         fresh = {i for i in test_ids if i not in held and i not in archive}
-        ids = sorted(held | fresh)
-        if not ids:
-            return []
-        self.top = max(self.top, ids[-1])
+        return self._keep(sorted(held | fresh)) if fresh else []
+
+    def _keep(self, ids: list[int]) -> list[int]:
+        """Hold these ids, sorted, or the newest of them when they are too many."""
         leaving = ids[:-KEPT_IDS] if len(ids) >= RING_IDS else []
-        self.recent = pack_ids(ids[len(leaving) :])
+        kept = ids[len(leaving) :]
         if leaving:
             self.horizon = max(self.horizon, leaving[-1])
+        elif not self.horizon:
+            # Nothing was seen below the first id; what comes there later asks an empty archive.
+            self.horizon = kept[0] - 1
+        self.top = max(self.top, kept[-1])
+        if kept[0] > self.horizon and kept[-1] - self.horizon <= MAX_DISTANCE:
+            self.width = NARROW
+            self.recent = struct.pack(f"<{len(kept)}I", *[i - self.horizon for i in kept])
+        else:
+            self.width = WIDE
+            self.recent = pack_ids(kept)
         return leaving
 
 
@@ -67,4 +89,4 @@ def pack_ids(ids: list[int]) -> bytes:
 
 
 def unpack_ids(packed: bytes) -> tuple[int, ...]:
-    return struct.unpack(f"<{len(packed) // WIDTH}Q", packed)
+    return struct.unpack(f"<{len(packed) // WIDE}Q", packed)

@@ -2,13 +2,13 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from datetime import UTC, datetime
 
 from achievements import tables
 from achievements.advance import Step
 from achievements.effects import BatchResult
-from achievements.progress import encode_progress
+from achievements.progress import Progress, Unlock, encode_progress
 from achievements.rulebook import Rulebook
 from achievements.seen import MAX_RUN_IDS, pack_ids
 from achievements.tables import (
@@ -23,73 +23,111 @@ from achievements.tables import (
 REVOCATION_REASON = "the test that earned it was invalidated"
 
 
-def store_steps(
-    rulebook: Rulebook,
-    steps: Mapping[int, Step],
-    stored: Mapping[int, StoredProgress],
-    *,
-    event_count: int = 0,
-    should_notify: bool = True,
-) -> BatchResult:
-    """Write the steps of users whose rows are locked as `stored`; one statement a table."""
-    now = datetime.now(UTC)
-    unlocks: list[UnlockRow] = []
-    revocations: list[RevocationRow] = []
-    notifications: list[NotificationRow] = []
-    evidence: list[EvidenceRow] = []
-    seen: list[SeenRow] = []
-    progress: list[tuple[int, int, bytes]] = []
-    tallies: Counter[tuple[int, int]] = Counter()
-    told = _read_told(steps) if should_notify else set()
-    for user_id in sorted(steps):
-        step, before = steps[user_id], stored[user_id]
-        row = step.progress
-        for achievement_id, level in step.revoked:
-            revocations.append(
-                RevocationRow(now, REVOCATION_REASON, user_id, achievement_id, level)
-            )
-            tallies[achievement_id, level] -= 1
-        for achievement_id, level, event in step.unlocks:
-            at = event.occurred_at if event and event.occurred_at else now
-            test_id = event.test_result_id if event else None
-            unlocks.append(UnlockRow(user_id, achievement_id, level, at, test_id, rulebook.version))
-            tallies[achievement_id, level] += 1
-            if should_notify and (user_id, achievement_id, level) not in told:
-                row.notified += 1
-                notifications.append(
-                    NotificationRow(user_id, row.notified, achievement_id, level, now)
-                )
-        evidence += make_evidence_rows(user_id, step)
+class StepWriter:
+    """Collects the steps of users whose rows are locked; `write` stores them, a statement a table.
+
+    A step is packed as soon as it is added: while its row is still in the processor's cache.
+    """
+
+    def __init__(
+        self,
+        rulebook: Rulebook,
+        stored: Mapping[int, StoredProgress],
+        *,
+        should_notify: bool = True,
+    ) -> None:
+        self.rulebook, self.stored, self.should_notify = rulebook, stored, should_notify
+        self.now = datetime.now(UTC)
+        self.applied = 0
+        self.unlocks: list[UnlockRow] = []
+        self.revocations: list[RevocationRow] = []
+        self.notifications: list[NotificationRow] = []
+        self.evidence: list[EvidenceRow] = []
+        self.seen: list[SeenRow] = []
+        self.progress: list[tuple[int, int, bytes]] = []
+        self.tallies: Counter[tuple[int, int]] = Counter()
+        # Who has an invalidated test can have lost a level: earning it again is not told again.
+        self.suspects: dict[int, Step] = {}
+
+    def add(self, user_id: int, step: Step) -> None:
+        if self.should_notify and step.unlocks and step.progress.invalidated.top:
+            self.suspects[user_id] = step
+        else:
+            self._add(user_id, step, set())
+
+    def write(self, *, event_count: int = 0) -> BatchResult:
+        """Store everything inside the caller's transaction; `event_count` is what came in."""
+        if self.suspects:
+            told = set(tables.read_revoked(sorted(self.suspects)))
+            for user_id, step in self.suspects.items():
+                self._add(user_id, step, told)
+        tables.store_progress(sorted(self.progress))
+        # Revoked first: a level may be lost and earned again in one step.
+        if self.revocations:
+            tables.revoke_unlocks(self.revocations)
+        if self.evidence:
+            tables.renew_evidence(self.evidence)
+        tables.insert_unlocks(self.unlocks)
+        tables.insert_notifications(self.notifications)
+        tables.insert_seen(self.seen)
+        # Last, because these rows are shared by all users: locked for the shortest time.
+        tables.add_tallies(self.tallies, slot=os.getpid() % tables.TALLY_SLOTS)
+        changed = {u.user_id for u in self.unlocks} | {r.user_id for r in self.revocations}
+        return BatchResult(
+            applied=self.applied,
+            duplicates=event_count - self.applied,
+            unlocks=len(self.unlocks),
+            revocations=len(self.revocations),
+            moved_users=[user_id for user_id, _, _ in self.progress],
+            unlocking_users=sorted(changed),
+        )
+
+    def _add(self, user_id: int, step: Step, told: Container[tuple[int, int, int]]) -> None:
+        row, before = step.progress, self.stored[user_id]
+        self.applied += step.applied
+        if step.revoked:
+            self._revoke(user_id, step.revoked)
+        if step.unlocks:
+            self._unlock(user_id, row, step.unlocks, told)
+        if step.found:
+            self.evidence += make_evidence_rows(user_id, step)
+        if step.leaving:
+            self.seen += make_seen_rows(user_id, step.leaving)
         if not before.state:
-            tallies[tables.USERS_TALLY] += 1
-        seen += make_seen_rows(user_id, step.leaving)
+            self.tallies[tables.USERS_TALLY] += 1
         state = encode_progress(row)
         if state != before.state:
-            if row.rulebook_version != rulebook.version:
-                row.rulebook_version = rulebook.version
+            if row.rulebook_version != self.rulebook.version:
+                row.rulebook_version = self.rulebook.version
                 state = encode_progress(row)
-            progress.append((user_id, before.revision + 1, state))
-    tables.store_progress(progress)
-    # Revoked first: a level may be lost and earned again in one step.
-    if revocations:
-        tables.revoke_unlocks(revocations)
-    if evidence:
-        tables.renew_evidence(evidence)
-    tables.insert_unlocks(unlocks)
-    tables.insert_notifications(notifications)
-    tables.insert_seen(seen)
-    # Last, because these rows are shared by all users: locked for the shortest time.
-    tables.add_tallies(tallies, slot=os.getpid() % tables.TALLY_SLOTS)
-    applied = sum(step.applied for step in steps.values())
-    changed = {row.user_id for row in unlocks} | {row.user_id for row in revocations}
-    return BatchResult(
-        applied=applied,
-        duplicates=event_count - applied,
-        unlocks=len(unlocks),
-        revocations=len(revocations),
-        moved_users=[user_id for user_id, _, _ in progress],
-        unlocking_users=sorted(changed),
-    )
+            self.progress.append((user_id, before.revision + 1, state))
+
+    def _revoke(self, user_id: int, revoked: Iterable[tuple[int, int]]) -> None:
+        for achievement_id, level in revoked:
+            self.revocations.append(
+                RevocationRow(self.now, REVOCATION_REASON, user_id, achievement_id, level)
+            )
+            self.tallies[achievement_id, level] -= 1
+
+    def _unlock(
+        self,
+        user_id: int,
+        row: Progress,
+        unlocks: Iterable[Unlock],
+        told: Container[tuple[int, int, int]],
+    ) -> None:
+        for achievement_id, level, event in unlocks:
+            at = event.occurred_at if event and event.occurred_at else self.now
+            test_id = event.test_result_id if event else None
+            self.unlocks.append(
+                UnlockRow(user_id, achievement_id, level, at, test_id, self.rulebook.version)
+            )
+            self.tallies[achievement_id, level] += 1
+            if self.should_notify and (user_id, achievement_id, level) not in told:
+                row.notified += 1
+                self.notifications.append(
+                    NotificationRow(user_id, row.notified, achievement_id, level, self.now)
+                )
 
 
 def make_evidence_rows(user_id: int, step: Step) -> list[EvidenceRow]:
@@ -111,12 +149,3 @@ def make_seen_rows(user_id: int, leaving: Iterable[tuple[bool, list[int]]]) -> l
         for is_invalidation, ids in leaving
         for run in (ids[i : i + MAX_RUN_IDS] for i in range(0, len(ids), MAX_RUN_IDS))
     ]
-
-
-def _read_told(steps: Mapping[int, Step]) -> set[tuple[int, int, int]]:
-    """Levels that these users held before and lost: earning them again is not told again.
-
-    Only a user with an invalidated test can have lost one, so this hardly ever asks.
-    """
-    suspects = [u for u, s in steps.items() if s.unlocks and s.progress.invalidated.top]
-    return set(tables.read_revoked(suspects)) if suspects else set()

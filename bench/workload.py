@@ -18,6 +18,7 @@ from achievements.rulebook import Rulebook
 
 SHIPPED: Final = Path(__file__).parent.parent / "achievements" / "catalogues" / "typing.yaml"
 START: Final = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
+TESTS_A_SECOND: Final = 300e6 / 86_400  # of all users together: their ids are one sequence
 NOW: Final = datetime(2026, 11, 1, tzinfo=UTC)  # every event is older
 
 LANGUAGES: Final = (
@@ -127,7 +128,7 @@ class Typist:
         is_rested = random.random() < 0.12
         pause_seconds = random.uniform(4, 70) * 3_600 if is_rested else random.uniform(15, 120)
         self.at += timedelta(seconds=round(pause_seconds, 3))
-        self.last_test_id += random.randrange(1, 1 << 34)
+        self.last_test_id += max(1, round(pause_seconds * TESTS_A_SECOND))
         self.pace = min(160.0, self.pace * 1.0004)
         mode, length, _ = random.choices(KINDS, [weight for *_, weight in KINDS])[0]
         wpm = round(min(250.0, max(8.0, random.gauss(self.pace, 7))), 2)

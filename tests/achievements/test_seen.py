@@ -2,6 +2,7 @@
 
 import random
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,7 +10,16 @@ from hypothesis import strategies as st
 from achievements.events import Event, Metrics
 from achievements.progress import Progress, decode_progress, encode_progress
 from achievements.recognition import Archive, asks_archive, sift_events
-from achievements.seen import KEPT_IDS, RING_IDS, WIDTH, Seen, pack_ids, unpack_ids
+from achievements.seen import (
+    KEPT_IDS,
+    MAX_DISTANCE,
+    NARROW,
+    RING_IDS,
+    WIDE,
+    Seen,
+    pack_ids,
+    unpack_ids,
+)
 from tests.achievements.strategies import START, make_invalidation
 
 COUNT = 3_000
@@ -38,7 +48,7 @@ class Memory:
         assert leaving == sorted(set(leaving))
         assert not self.archive & set(leaving)
         self.archive.update(leaving)
-        assert len(self.seen.recent) < RING_IDS * WIDTH
+        assert len(self.seen.list_ids()) < RING_IDS
 
 
 def in_blocks() -> list[int]:
@@ -69,7 +79,7 @@ def test_thousands_of_ids_are_told_apart(ids: list[int]) -> None:
         assert not memory.meet(test_id)
         assert not memory.meet(ids[generator.randrange(number + 1)])
     assert not any(memory.meet(test_id) for test_id in ids)
-    assert memory.archive | set(unpack_ids(memory.seen.recent)) == set(ids)
+    assert memory.archive | set(memory.seen.list_ids()) == set(ids)
     assert memory.seen.top == max(ids)
 
 
@@ -87,7 +97,9 @@ def test_growing_ids_never_ask_the_archive() -> None:
     st.lists(
         st.integers(1, 200)
         | st.integers(1, 2**63 - 1)
-        | st.lists(st.integers(1, 200), max_size=60),
+        | st.lists(st.integers(1, 200), max_size=60)
+        | st.integers(2**40, 2**40 + 200)
+        | st.integers(2**40 - 2 + MAX_DISTANCE, 2**40 + 2 + MAX_DISTANCE),
         max_size=120,
     )
 )
@@ -101,7 +113,7 @@ def test_it_is_a_set(steps: list[int | list[int]]) -> None:
         else:
             memory.keep(memory.seen.learn(step, memory.archive))
             model.update(step)
-        recent = unpack_ids(memory.seen.recent)
+        recent = memory.seen.list_ids()
         assert memory.archive | set(recent) == model
         assert not memory.archive & set(recent)
         assert memory.seen.top == max(model, default=0)
@@ -114,7 +126,37 @@ def test_it_is_a_set(steps: list[int | list[int]]) -> None:
 def test_packing(ids: list[int]) -> None:
     assert unpack_ids(pack_ids(ids)) == tuple(ids)
     seen = decode_progress(encode_progress(Progress(completed=Seen(pack_ids(ids), 7, 3)))).completed
-    assert (unpack_ids(seen.recent), seen.top, seen.horizon) == (tuple(ids), 7, 3)
+    assert (seen.list_ids(), seen.top, seen.horizon) == (tuple(ids), 7, 3)
+
+
+def test_rows_of_before_distances_stay_readable() -> None:
+    """They hold three fields, their ids as they are, late ones among them."""
+    old = msgspec.msgpack.encode([pack_ids([20, 5, 30]), 30, 10])
+    seen = msgspec.msgpack.decode(old, type=Seen)
+    assert seen.list_ids() == (20, 5, 30)
+    assert seen.holds(5)
+    assert not seen.is_doubtful(5)
+    assert seen.is_doubtful(6)
+    assert seen.add(31) == []
+    assert set(seen.list_ids()) == {5, 20, 30, 31}
+
+
+@pytest.mark.parametrize(
+    ("ids", "width"),
+    [
+        pytest.param([10**15, 10**15 + 1], NARROW, id="high and close"),
+        pytest.param([10**15, 10**15 - 1 + MAX_DISTANCE], NARROW, id="as far as fits"),
+        pytest.param([10**15, 10**15 + MAX_DISTANCE], WIDE, id="one further"),
+        pytest.param([10, 9], WIDE, id="a late one"),
+        pytest.param([10, 9, *range(11, 10 + RING_IDS - 1)], NARROW, id="a late one that has left"),
+    ],
+)
+def test_ids_that_are_close_take_half_the_bytes(ids: list[int], width: int) -> None:
+    seen = Seen()
+    for test_id in ids:
+        seen.add(test_id)
+    assert seen.width == width
+    assert len(seen.recent) == width * len(seen.list_ids())
 
 
 def make_test(test_id: int) -> Event:

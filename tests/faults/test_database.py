@@ -9,7 +9,7 @@ from achievements.engine import process_events
 from achievements.models import Outbox, UserProgress
 from achievements.outbox import accept_events, drain_outbox
 from achievements.selectors import read_user_achievements
-from achievements.store import store_steps
+from achievements.store import StepWriter
 from config.environment import read_database
 from profiles.models import TestResult
 from profiles.services import save_test_result
@@ -65,9 +65,9 @@ def test_read_only_refuses_events_and_loses_none(admin) -> None:
 def test_a_connection_that_is_killed_in_the_batch_leaves_all_or_nothing(admin, monkeypatch) -> None:
     make_broad_catalogue()
     event = make_event(new_user(), 1)
-    real = store_steps
+    real = StepWriter.write
 
-    def store_and_die(*arguments, **options):
+    def write_and_die(*arguments, **options):
         result = real(*arguments, **options)
         with connection.cursor() as cursor:
             cursor.execute("SELECT CONNECTION_ID()")
@@ -76,11 +76,11 @@ def test_a_connection_that_is_killed_in_the_batch_leaves_all_or_nothing(admin, m
             cursor.execute("SELECT 1")
         return result
 
-    monkeypatch.setattr("achievements.engine.store_steps", store_and_die)
+    monkeypatch.setattr(StepWriter, "write", write_and_die)
     accept_events([event])  # inline: logged, and left to the next one
     connection.close()
     assert Outbox.objects.filter(failed_at=None).count() == 1
     assert not UserProgress.objects.exists()
-    monkeypatch.setattr("achievements.engine.store_steps", real)
+    monkeypatch.setattr(StepWriter, "write", real)
     drain_outbox()
     check_invariants([event])
