@@ -152,9 +152,10 @@ def revise_users(
     return steps
 
 
-def _asks_archive(row: Progress, events: Iterable[Event]) -> bool:
-    if not (row.completed.horizon or row.invalidated.horizon):
-        return False
+def _asks_archive(row: Progress, events: Sequence[Event]) -> bool:
+    horizon = max(row.completed.horizon, row.invalidated.horizon)
+    if len(events) == 1 and events[0].test_result_id > horizon:
+        return False  # nearly every user of a batch
     return any(asks_archive(row, event) for event in events)
 
 

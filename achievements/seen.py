@@ -23,21 +23,22 @@ MAX_RUN_IDS: Final = 512  # a run of the archive holds no more
 class Seen(msgspec.Struct, array_like=True):
     """The part of the set that is in the row.
 
-    A row is written whole with every event, so its ids are kept in as few bytes as they
-    need: distances while all of them are above the horizon and close enough to it.
+    A row is written whole with every event. So its ids are distances above the horizon while
+    all of them are near enough to it, and then in a ring that never changes its length:
+    InnoDB overwrites a row that keeps its size, and moves one that grows.
     """
 
-    recent: bytes = b""  # little-endian, unsigned, `width` bytes each
+    recent: bytes = b""  # little-endian, unsigned
     top: int = 0
     horizon: int = 0
-    width: int = WIDE
+    count: int = 0  # how many distances are at the start of `recent`; 0: it holds whole ids
 
     def list_ids(self) -> tuple[int, ...]:
         """Return the ids that are in the row."""
-        if self.width == WIDE:
+        if not self.count:
             return unpack_ids(self.recent)
         horizon = self.horizon
-        distances = struct.unpack(f"<{len(self.recent) // NARROW}I", self.recent)
+        distances = struct.unpack_from(f"<{self.count}I", self.recent)
         return tuple([horizon + distance for distance in distances])
 
     def holds(self, test_id: int) -> bool:
@@ -50,13 +51,15 @@ class Seen(msgspec.Struct, array_like=True):
 
     def add(self, test_id: int) -> list[int]:
         """Add an id that was not seen. Returns the ids that now belong in the archive, sorted."""
-        if self.width == NARROW and 0 < test_id - self.horizon <= MAX_DISTANCE:
-            recent = self.recent + (test_id - self.horizon).to_bytes(NARROW, "little")
-            if len(recent) < RING_IDS * NARROW:
-                self.recent = recent
-                if test_id > self.top:
-                    self.top = test_id
-                return []
+        count = self.count
+        if 0 < count < RING_IDS - 1 and 0 < test_id - self.horizon <= MAX_DISTANCE:
+            recent, start = self.recent, count * NARROW
+            distance = (test_id - self.horizon).to_bytes(NARROW, "little")
+            self.recent = recent[:start] + distance + recent[start + NARROW :]
+            self.count = count + 1
+            if test_id > self.top:
+                self.top = test_id
+            return []
         return self._keep(sorted((*self.list_ids(), test_id)))
 
     def learn(self, test_ids: Iterable[int], archive: Container[int]) -> list[int]:
@@ -76,10 +79,11 @@ class Seen(msgspec.Struct, array_like=True):
             self.horizon = kept[0] - 1
         self.top = max(self.top, kept[-1])
         if kept[0] > self.horizon and kept[-1] - self.horizon <= MAX_DISTANCE:
-            self.width = NARROW
-            self.recent = struct.pack(f"<{len(kept)}I", *[i - self.horizon for i in kept])
+            self.count = len(kept)
+            distances = struct.pack(f"<{len(kept)}I", *[i - self.horizon for i in kept])
+            self.recent = distances.ljust((RING_IDS - 1) * NARROW, b"\0")
         else:
-            self.width = WIDE
+            self.count = 0
             self.recent = pack_ids(kept)
         return leaving
 

@@ -142,21 +142,23 @@ def test_rows_of_before_distances_stay_readable() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ids", "width"),
+    ("ids", "are_near"),
     [
-        pytest.param([10**15, 10**15 + 1], NARROW, id="high and close"),
-        pytest.param([10**15, 10**15 - 1 + MAX_DISTANCE], NARROW, id="as far as fits"),
-        pytest.param([10**15, 10**15 + MAX_DISTANCE], WIDE, id="one further"),
-        pytest.param([10, 9], WIDE, id="a late one"),
-        pytest.param([10, 9, *range(11, 10 + RING_IDS - 1)], NARROW, id="a late one that has left"),
+        pytest.param([10**15, 10**15 + 1], True, id="high and close"),
+        pytest.param([10**15, 10**15 - 1 + MAX_DISTANCE], True, id="as far as fits"),
+        pytest.param([10**15, 10**15 + MAX_DISTANCE], False, id="one further"),
+        pytest.param([10, 9], False, id="a late one"),
+        pytest.param([10, 9, *range(11, 10 + RING_IDS - 1)], True, id="a late one that has left"),
     ],
 )
-def test_ids_that_are_close_take_half_the_bytes(ids: list[int], width: int) -> None:
+def test_ids_that_are_near_take_half_the_bytes_and_always_as_many(
+    ids: list[int], are_near: bool
+) -> None:
     seen = Seen()
     for test_id in ids:
         seen.add(test_id)
-    assert seen.width == width
-    assert len(seen.recent) == width * len(seen.list_ids())
+    assert seen.count == (len(seen.list_ids()) if are_near else 0)
+    assert len(seen.recent) == ((RING_IDS - 1) * NARROW if are_near else WIDE * len(ids))
 
 
 def make_test(test_id: int) -> Event:
