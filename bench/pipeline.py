@@ -71,6 +71,7 @@ def main() -> int:
             from bench.pipeline_run import Run  # only now: it imports models
 
             run = Run(report, sizes, servers)
+            stack.callback(run.topic.close)  # before Kafka goes
             for part in parts:
                 run.measure(part)
             run.draw()

@@ -30,6 +30,9 @@ class Topic:
         self._partitions = [TopicPartition(EVENTS_TOPIC, n) for n in range(EVENTS_PARTITIONS)]
         self.published = 0
 
+    def close(self) -> None:
+        self._reader.close()
+
     def fill(self, events: Iterable[Taken]) -> None:
         """Publish a backlog and wait until the cluster has acknowledged all of it."""
         producer = make_producer()

@@ -21,7 +21,6 @@ from bench.workload import NOW, Typist
 
 PASTS: Final = 400
 CHAIN_EVENTS: Final = 28
-SCATTER: Final = 611_953  # a prime: it meets every user once
 FEWEST_TESTS: Final = 45  # with these, about one event in ten unlocks something
 MOST_TESTS: Final = 140
 
@@ -105,11 +104,11 @@ class Users:
     def insert(self) -> None:
         """Fill user_progress inside the server: a past a row, joined to as many numbers.
 
-        In a scattered order, so that pages are as full as those of users who came over years.
-        Rows that came in order would split every page when they first grow.
+        In a random order, so that pages are as full as those of users who came over years:
+        rows in order, or evenly scattered, leave all pages equally full, and then the first
+        that grow split all of them.
         """
         say(f"{self.count:,} users are inserted")
-        index = f"(n.seq * {SCATTER} % {self.count})"
         with connection.cursor() as cursor:
             cursor.execute(
                 "CREATE TEMPORARY TABLE pasts (id INT PRIMARY KEY, state LONGBLOB NOT NULL)"
@@ -119,11 +118,15 @@ class Users:
                 [(number, past.row) for number, past in enumerate(self.pasts)],
             )
             cursor.execute(
-                "INSERT INTO user_progress (user_id, revision, state)"
-                f" SELECT {index} + {self.first}, 1, p.state FROM seq_0_to_{self.count - 1} n"
-                f" STRAIGHT_JOIN pasts p ON p.id = {index} % {PASTS}"
+                "CREATE TEMPORARY TABLE arrivals ENGINE=MyISAM"
+                f" SELECT seq AS user FROM seq_0_to_{self.count - 1} ORDER BY RAND(7)"
             )
-            cursor.execute("DROP TEMPORARY TABLE pasts")
+            cursor.execute(
+                "INSERT INTO user_progress (user_id, revision, state)"
+                f" SELECT a.user + {self.first}, 1, p.state FROM arrivals a"
+                f" STRAIGHT_JOIN pasts p ON p.id = a.user % {PASTS}"
+            )
+            cursor.execute("DROP TEMPORARY TABLE pasts, arrivals")
             cursor.execute("ANALYZE TABLE user_progress")
             cursor.fetchall()
 
