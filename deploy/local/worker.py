@@ -41,4 +41,5 @@ class CeleryWorker(LocalProcess):
         return command
 
     def is_ready(self) -> bool:
-        return " ready." in self.read_log_end()
+        # Anywhere: where tasks wait, their lines follow at once.
+        return " ready." in self.log_file.read_text(errors="replace")
