@@ -1,105 +1,74 @@
-"""Every cache key and lifetime, and the rule by which documents are filled (storage floor).
+"""What is kept in the cache, and how it is kept true (storage floor); keys.py has the names.
 
-Through Django's cache API alone: Redis when configured, otherwise this process. A cache that
-is away or slow is a miss and never an error.
+Through Django's cache: Redis when configured, otherwise this process. A cache that is away or
+slow is a miss and never an error.
 """
 
-import hashlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from threading import Lock
-from typing import Any, Final, TypeVar, cast
+from typing import Any, ClassVar, Final, TypeVar, cast
 
 import orjson
 import structlog
-from django.core.cache import cache
+from django.core.cache import cache as store
+
+from achievements import keys
+
+try:
+    from redis.exceptions import RedisError
+except ImportError:  # the embedded default has no Redis
+    _FAILURES: tuple[type[Exception], ...] = (OSError,)
+else:
+    _FAILURES = (OSError, RedisError)
 
 logger = structlog.get_logger(__name__)
 T = TypeVar("T")
 
-ACHIEVEMENTS_TTL_SECONDS: Final = 3600
-PROGRESS_TTL_SECONDS: Final = 15 * 60
-LIVE_PROGRESS_TTL_SECONDS: Final = 15 * 60
-DEFINITION_TTL_SECONDS: Final = 24 * 3600
-RECOMMENDATIONS_TTL_SECONDS: Final = 48 * 3600
-SERVICE_KEY_TTL_SECONDS: Final = 60  # also the longest time that a revoked key goes on working
+_MOST_DEBTS: Final = 50_000
+_RULEBOOK_MARK: Final = b'{"version":%d,'
 
-# The rarity in a definition moves with every unlock; the definition itself with a publication.
-CATALOGUE_FRESH_SECONDS: Final = 300
-
-CATALOGUE: Final = "achievements:all"
-RULEBOOK: Final = "achievements:rulebook"
-WAKEUP: Final = "outbox:wakeup"  # a task to drain the outbox is on its way
-WAKEUP_TTL_SECONDS: Final = 5
-
-
-# The braces around a user id are literal: Redis Cluster keeps a user's keys in one slot by them.
-def name_achievements(user_id: int) -> str:
-    return f"user:{{{user_id}}}:achievements"
-
-
-def name_progress(user_id: int) -> str:
-    return f"user:{{{user_id}}}:achievement_progress"
-
-
-def name_live_progress(user_id: int, achievement_id: int) -> str:
-    return f"user:{{{user_id}}}:achievement:{achievement_id}:progress"
-
-
-def name_recommended(user_id: int) -> str:
-    return f"user:{{{user_id}}}:recommended_achievements"
-
-
-def name_personal(user_id: int) -> str:
-    return f"user:{{{user_id}}}:personal_achievements"
-
-
-def name_definition(slug: str) -> str:
-    """The public id of an achievement is its slug."""
-    return f"achievement:{slug}"
-
-
-def name_service_key(key: str) -> str:
-    """By the hash of the key: whoever reads the cache learns no key."""
-    return f"service_key:{hashlib.sha256(key.encode()).hexdigest()}"
-
-
-def name_calls(policy: str, caller: str, window: int) -> str:
-    return f"calls:{policy}:{caller}:{window}"
-
-
-def forget_achievements(user_ids: Iterable[int]) -> None:
-    """After the commit of an unlock or a revocation; repeatable."""
-    forget(map(name_achievements, user_ids))
-
-
-def forget_progress(user_ids: Iterable[int]) -> None:
-    """After the commit of an event; repeatable."""
-    forget(map(name_progress, user_ids))
+# Compared and set in one step, so that nothing can come between.
+_REPLACE: Final = """\
+if redis.call('GETRANGE', KEYS[1], 0, #ARGV[1] - 1) ~= ARGV[1] then return 0 end
+if ARGV[3] == '0' then redis.call('DEL', KEYS[1])
+else redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3]) end
+return 1"""
 
 
 def forget_user(user_id: int) -> None:
-    forget((name_achievements(user_id), name_progress(user_id)))
+    forget((keys.name_achievements(user_id), keys.name_progress(user_id)))
 
 
 def forget_definitions(slugs: Iterable[str] = ()) -> None:
     """After a publication. (A definition of an older edition is not served in any case.)"""
-    forget((CATALOGUE, *map(name_definition, slugs)))
+    forget((keys.CATALOGUE, *map(keys.name_definition, slugs)))
 
 
-def write_rulebook(version: int, document: dict[str, Any]) -> None:
+def write_rulebook(version: int, document: Mapping[str, Any]) -> None:
     """Keep the published definitions; without a TTL, as the next publication replaces them."""
+    # The version comes first: whoever serves documents reads it off the first bytes.
     value = orjson.dumps({"version": version, "document": document})
-    call(cache.set, RULEBOOK, value, None)
+    call(store.set, keys.RULEBOOK, value, None)
 
 
 def read_rulebook(version: int) -> dict[str, Any] | None:
     """The publication, if it is the one that the cache holds."""
-    value = call(cache.get, RULEBOOK)
-    if not isinstance(value, bytes):
+    value = call(store.get, keys.RULEBOOK)
+    if not isinstance(value, bytes) or not value.startswith(_RULEBOOK_MARK % version):
         return None
-    kept = orjson.loads(value)
-    return kept["document"] if kept.get("version") == version else None
+    document: dict[str, Any] = orjson.loads(value)["document"]
+    return document
+
+
+def holds_rulebook(version: int) -> bool:
+    """Whether this publication is the one that is kept; so says a cache that is away, too."""
+    client = _find_redis()
+    if client is None:
+        head = store.get(keys.RULEBOOK) or b""
+    else:
+        head = _try(lambda: client.getrange(keys.RULEBOOK, 0, 31))
+    return head is None or bytes(head).startswith(_RULEBOOK_MARK % version)
 
 
 def forget(names: Iterable[str]) -> None:
@@ -109,10 +78,10 @@ def forget(names: Iterable[str]) -> None:
         _debts.names.clear()
     if not wanted:
         return
-    deleted = cast(Callable[..., int | None], cache.delete_many)(sorted(wanted))
+    deleted = cast(Callable[..., int | None], store.delete_many)(sorted(wanted))
     # The backend keeps its failures to itself. Redis counts what it deleted, other caches do not
     # say; then only a cache that is away cannot answer whether it has a key.
-    if deleted is None and cast(bool | None, cache.has_key(min(wanted))) is None:
+    if deleted is None and cast(bool | None, store.has_key(min(wanted))) is None:
         _debts.owe(wanted)
 
 
@@ -130,15 +99,13 @@ class _Debts:
     Beyond the bound, and when the process ends first, such a document lives until its TTL.
     """
 
-    most_names = 50_000
-
     def __init__(self) -> None:
         self.lock = Lock()
         self.names: set[str] = set()
 
     def owe(self, names: set[str]) -> None:
         with self.lock:
-            room = self.most_names - len(self.names)
+            room = _MOST_DEBTS - len(self.names)
             self.names.update(sorted(names)[:room])
         logger.warning("cache_not_invalidated", names=len(names), kept=min(len(names), room))
 
@@ -172,34 +139,126 @@ def call(operation: Callable[..., T], *arguments: Any) -> T | None:
                 _Breaker.closed_until = ended + _Breaker.rest_seconds
 
 
+def replace(name: str, expected: bytes, value: bytes, ttl_seconds: int) -> bool | None:
+    """Set a name whose value still begins with `expected`; None when the cache is away."""
+    client = _find_redis()
+    if client is None:
+        with _process.lock:
+            kept = store.get(name)
+            if not isinstance(kept, bytes) or not kept.startswith(expected):
+                return False
+            if ttl_seconds:
+                store.set(name, value, ttl_seconds)
+            else:
+                store.delete(name)
+            return True
+    done = _try(lambda: client.eval(_REPLACE, 1, name, expected, value, ttl_seconds))
+    return None if done is None else bool(done)
+
+
+def drop(name: str, expected: bytes) -> bool | None:
+    """Delete a name whose value still begins with `expected`."""
+    return replace(name, expected, b"", 0)
+
+
+def mark_watched(user_ids: Sequence[int], *, seconds: int) -> None:
+    """Say that somebody looks at these users' progress, until so many seconds from now."""
+    now = time.time()
+    client = _find_redis()
+    if client is None:
+        _process.watched.update(dict.fromkeys(user_ids, now + seconds))
+        return
+
+    def mark() -> object:
+        pipeline = client.pipeline(transaction=False)
+        pipeline.zadd(keys.WATCHED, dict.fromkeys(user_ids, now + seconds))
+        pipeline.zremrangebyscore(keys.WATCHED, "-inf", now)
+        return pipeline.execute()
+
+    _try(mark)
+
+
+def find_watched(user_ids: Sequence[int]) -> list[int]:
+    """Return which of these users are watched; nobody when the cache is away."""
+    now = time.time()
+    client = _find_redis()
+    if client is None:
+        until: Sequence[float | None] = [_process.watched.get(u) for u in user_ids]
+    else:
+        until = _try(lambda: client.zmscore(keys.WATCHED, user_ids)) or []
+    return [u for u, end in zip(user_ids, until, strict=False) if end is not None and end > now]
+
+
+def keep_live_progress(values: Mapping[str, bytes]) -> None:
+    call(store.set_many, dict(values), keys.LIVE_PROGRESS_TTL_SECONDS)
+
+
+def publish(messages: Mapping[str, bytes]) -> None:
+    """Send a message to each channel; without Redis there is nobody to hear it."""
+    client = _find_redis()
+    if client is None:
+        return
+
+    def send() -> None:
+        for channel, message in messages.items():
+            client.publish(channel, message)
+
+    _try(send)
+
+
+class _Process:
+    """What Redis does, for the cache of one process."""
+
+    lock = Lock()
+    watched: ClassVar[dict[int, float]] = {}
+
+
+_process = _Process
+
+
+def _find_redis() -> Any:
+    """Return the client below Django's cache; None where the cache is this process."""
+    backend = getattr(store, "client", None)
+    return None if backend is None else backend.get_client(write=True)
+
+
+def _try(operation: Callable[[], T]) -> T | None:
+    """Run what goes past Django's backend, which would have ignored failures: as it does."""
+    try:
+        return call(operation)
+    except _FAILURES as error:
+        logger.warning("cache_failed", error=str(error))
+        return None
+
+
 def count_call(policy: str, caller: str, *, window: int, ttl_seconds: int) -> int | None:
     """Count one call across all processes and return the count; None when the cache is away."""
-    name = name_calls(policy, caller, window)
+    name = keys.name_calls(policy, caller, window)
     for _ in range(2):
         try:
-            return call(cache.incr, name)
+            return call(store.incr, name)
         except ValueError:  # nobody called in this window yet
-            if call(cache.add, name, 1, ttl_seconds):
+            if call(store.add, name, 1, ttl_seconds):
                 return 1
     return None
 
 
 def read_service_key(key: str) -> Any:
-    return call(cache.get, name_service_key(key))
+    return call(store.get, keys.name_service_key(key))
 
 
 def keep_service_key(key: str, value: dict[str, Any]) -> None:
-    call(cache.set, name_service_key(key), value, SERVICE_KEY_TTL_SECONDS)
+    call(store.set, keys.name_service_key(key), value, keys.SERVICE_KEY_TTL_SECONDS)
 
 
 def forget_service_key(key: str) -> None:
-    forget((name_service_key(key),))
+    forget((keys.name_service_key(key),))
 
 
 def claim_wakeup() -> bool:
     """Whether a task has to be sent: none is waiting to be started, or nobody can tell."""
-    return call(cache.add, WAKEUP, 1, WAKEUP_TTL_SECONDS) is not False
+    return call(store.add, keys.WAKEUP, 1, keys.WAKEUP_TTL_SECONDS) is not False
 
 
 def forget_wakeup() -> None:
-    cache.delete(WAKEUP)  # also while the breaker rests: what stays would hold back tasks
+    store.delete(keys.WAKEUP)  # also while the breaker rests: what stays would hold back tasks

@@ -11,8 +11,16 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from achievements import failpoints, metrics, tables
-from achievements.advance import History, Origins, Step, advance, revise
-from achievements.effects import BatchResult, run_effects
+from achievements.advance import (
+    History,
+    Origins,
+    Step,
+    advance,
+    advance_newest,
+    is_newest,
+    revise,
+)
+from achievements.effects import run_effects
 from achievements.errors import StaleRulebook
 from achievements.events import TEST_INVALIDATED, Event
 from achievements.history import get_history
@@ -21,7 +29,7 @@ from achievements.recognition import NO_ARCHIVE, Archive, asks_archive
 from achievements.rulebook import Rulebook
 from achievements.rulebooks import get_past_rulebook, get_rulebook, refresh_rulebook
 from achievements.seen import unpack_ids
-from achievements.store import StepWriter
+from achievements.store import BatchResult, StepWriter
 from achievements.transactions import run_transaction
 
 Result = TypeVar("Result")
@@ -78,14 +86,18 @@ def apply_batch(rulebook: Rulebook, events: Iterable[Event]) -> BatchResult:
         if failpoints.armed:
             failpoints.reach(failpoints.APPLY_USER, user_id=user_id)
         row = read_row(rulebook, user_id, stored[user_id].state)
-        if row is None:
-            rest[user_id] = None
-        elif _asks_archive(row, own):
+        step: Step | None = None
+        if row is not None and is_newest(row, own):
+            step = advance_newest(rulebook, row, own)
+        elif row is not None and any(asks_archive(row, event) for event in own):
             doubtful[user_id] = row
-        elif step := advance(rulebook, row, own):
-            writer.add(user_id, step)
-        else:
+            continue
+        elif row is not None:
+            step = advance(rulebook, row, own)
+        if step is None:
             rest[user_id] = row
+        else:
+            writer.add(user_id, step)
     if doubtful:
         archives = _read_archives(doubtful, by_user)
         for user_id, row in doubtful.items():
@@ -96,7 +108,7 @@ def apply_batch(rulebook: Rulebook, events: Iterable[Event]) -> BatchResult:
     if rest:
         for user_id, step in revise_users(rulebook, rest, by_user).items():
             writer.add(user_id, step)
-    return writer.write(event_count=sum(map(len, by_user.values())))
+    return writer.write(by_user)
 
 
 def lock_users(user_ids: Collection[int]) -> dict[int, tables.StoredProgress]:
@@ -150,13 +162,6 @@ def revise_users(
             metrics.UNREPLAYABLE.inc()
     metrics.REPLAYS.inc(len(steps))
     return steps
-
-
-def _asks_archive(row: Progress, events: Sequence[Event]) -> bool:
-    horizon = max(row.completed.horizon, row.invalidated.horizon)
-    if len(events) == 1 and events[0].test_result_id > horizon:
-        return False  # nearly every user of a batch
-    return any(asks_archive(row, event) for event in events)
 
 
 def _read_archives(rows: Mapping[int, Progress], by_user: EventsByUser) -> dict[int, Archive]:

@@ -30,6 +30,14 @@ WAKEUPS = Counter(
 EFFECT_FAILURES = Counter(
     "achievements_effect_failures", "Effects after the commit that failed.", ["effect"]
 )
+DOCUMENTS = Counter(
+    "achievements_documents",
+    "Documents read, by kind and by whether the cache had them: hit or miss.",
+    ["kind", "outcome"],
+)
+WATCHED_UPDATES = Counter(
+    "achievements_watched_updates", "Progress documents renewed for users who are watched."
+)
 RELAYED = Counter("achievements_relayed", "Outbox rows published and acknowledged.")
 RELAY_FAILURES = Counter(
     "achievements_relay_failures", "Outbox rows that Kafka did not acknowledge; they stay pending."

@@ -15,11 +15,12 @@ from django.conf import settings
 from django.db import transaction
 
 from achievements import bell, metrics
-from achievements.effects import BatchResult, run_effects
+from achievements.effects import run_effects
 from achievements.engine import apply_batch, run_batch
 from achievements.events import Event, decode_event, encode_event
 from achievements.models import Outbox
 from achievements.rulebook import Rulebook
+from achievements.store import BatchResult
 from achievements.tables import delete_outbox, fetch_all, is_mysql
 from achievements.transactions import is_fault_of_events
 from achievements.wakeup import wake_worker

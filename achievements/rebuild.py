@@ -9,14 +9,14 @@ from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from achievements.advance import Step
-from achievements.effects import BatchResult, run_effects
+from achievements.effects import run_effects
 from achievements.engine import lock_users, read_row, revise_users, run_batch
 from achievements.events import Event
 from achievements.history import get_history
 from achievements.models import Job, UserProgress
 from achievements.progress import Progress, judge_rules
 from achievements.rulebook import Rulebook
-from achievements.store import StepWriter
+from achievements.store import BatchResult, StepWriter
 
 SLICE_USERS: Final = 200
 

@@ -52,8 +52,6 @@ def sift_events(
     Invalidations come first, so that they hold for the tests beside them; then the tests
     in their own order.
     """
-    if len(events) == 1:  # the usual case: nothing to sort, nothing to compare with
-        return [] if _is_seen(progress, events[0], archive) else list(events)
     fresh: dict[tuple[str, int], Event] = {}
     for event in events:
         if not _is_seen(progress, event, archive):

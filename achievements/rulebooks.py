@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Max
 from django.utils import timezone
 
@@ -48,6 +48,10 @@ def refresh_rulebook() -> Rulebook:
         rulebook = compile_publication(version, read_publication(version))
         _holder.rulebook = rulebook
     _holder.checked_at = time.monotonic()
+    # (What a transaction reads of itself may never be true for others.)
+    if version and not connection.in_atomic_block and not cache.holds_rulebook(version):
+        # After a flush: whoever serves documents reads off it which of them are current.
+        cache.write_rulebook(version, _read_stored(version))
     return rulebook
 
 
@@ -68,8 +72,10 @@ def read_publication(version: int) -> dict[str, Any]:
     if version == 0:
         return {"definitions": [], "positions": {}, "size": 0}
     cached = cache.read_rulebook(version)
-    if cached is not None:
-        return cached
+    return _read_stored(version) if cached is None else cached
+
+
+def _read_stored(version: int) -> dict[str, Any]:
     document: dict[str, Any] = Publication.objects.values_list("document", flat=True).get(
         version=version
     )

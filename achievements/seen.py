@@ -16,7 +16,7 @@ WIDE: Final = 8  # bytes of an id as it is
 NARROW: Final = 4  # bytes of an id's distance above the horizon
 MAX_DISTANCE: Final = 2 ** (8 * NARROW) - 1
 RING_IDS: Final = 16  # a row that holds this many hands the oldest to the archive
-KEPT_IDS: Final = 4  # and keeps these, so that a redelivery close by needs no archive
+KEPT_IDS: Final = 2  # and keeps these, so that a redelivery close by needs no archive
 MAX_RUN_IDS: Final = 512  # a run of the archive holds no more
 
 

@@ -4,12 +4,14 @@ Every function reads the database, not a cache, and names one user. What is hidd
 masked here, on the server.
 """
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from achievements.display import get_catalogue
+from achievements.display import Catalogue, get_catalogue
 from achievements.models import Notification, UserAchievement, UserProgress
-from achievements.standing import read_progress, show_progress, show_unlock, write_time
+from achievements.progress import decode_progress, start_progress
+from achievements.standing import show_progress, show_unlock, write_time
 
 WITHDRAWN: Final = {
     "slug": None, "name": "Withdrawn", "description": "This achievement was withdrawn.",
@@ -36,20 +38,33 @@ def read_definition(slug: str) -> dict[str, Any] | None:
     return catalogue.describe(display)
 
 
-def read_revision(*, user_id: int) -> int:
-    """Return how often the user's progress changed; 0 for a user without any."""
-    rows = UserProgress.objects.filter(user_id=user_id).values_list("revision", flat=True)
-    return rows.first() or 0
+def read_revisions(user_ids: Sequence[int]) -> dict[int, int]:
+    """Return how often each user's progress changed; 0 for a user without any."""
+    rows = UserProgress.objects.filter(user_id__in=user_ids).values_list("user_id", "revision")
+    return dict.fromkeys(user_ids, 0) | dict(rows)
 
 
 def read_user_achievements(*, user_id: int) -> dict[str, Any]:
-    """Return the profile: what the user holds, each achievement at its highest level."""
+    return read_profiles([user_id])[user_id]
+
+
+def read_profiles(user_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """Return the profiles: what each user holds, every achievement at its highest level."""
     catalogue = get_catalogue()
-    held: dict[int, tuple[int, datetime]] = {}
-    rows = UserAchievement.objects.filter(user_id=user_id, revoked_at=None)
-    for achievement_id, level, at in rows.values_list("achievement_id", "level", "unlocked_at"):
-        if achievement_id in catalogue.by_id and level > held.get(achievement_id, (0,))[0]:
-            held[achievement_id] = (level, at)
+    held: dict[int, dict[int, tuple[int, datetime]]] = {user_id: {} for user_id in user_ids}
+    rows = UserAchievement.objects.filter(user_id__in=user_ids, revoked_at=None)
+    for user_id, achievement_id, level, at in rows.values_list(
+        "user_id", "achievement_id", "level", "unlocked_at"
+    ):
+        own = held[user_id]
+        if achievement_id in catalogue.by_id and level > own.get(achievement_id, (0,))[0]:
+            own[achievement_id] = (level, at)
+    return {user_id: _show_profile(catalogue, user_id, own) for user_id, own in held.items()}
+
+
+def _show_profile(
+    catalogue: Catalogue, user_id: int, held: Mapping[int, tuple[int, datetime]]
+) -> dict[str, Any]:
     entries = [
         show_unlock(display, *held[display.achievement.pk])
         for display in catalogue.displays
@@ -66,18 +81,42 @@ def read_user_achievements(*, user_id: int) -> dict[str, Any]:
 
 
 def read_user_progress(*, user_id: int) -> dict[str, Any]:
-    """Return the next level of every live achievement that the user has not completed."""
+    return show_standings(user_id, read_standings([user_id])[user_id].entries)
+
+
+class Standing(NamedTuple):
+    """A row's revision, and by achievement id the next level that the user has not reached."""
+
+    revision: int
+    entries: dict[int, dict[str, Any]]
+
+
+def read_standings(user_ids: Sequence[int]) -> dict[int, Standing]:
+    """Return the next level of every live achievement that each user has not completed."""
     catalogue = get_catalogue()
-    row = read_progress(user_id, catalogue)
+    rows = {
+        user_id: (revision, state)
+        for user_id, revision, state in UserProgress.objects.filter(
+            user_id__in=user_ids
+        ).values_list("user_id", "revision", "state")
+    }
     now = datetime.now(UTC)
-    held = row.unlocked
-    entries = [
-        entry
-        for display in catalogue.displays
-        if display.is_live
-        and (entry := show_progress(catalogue, display, row, held, now)) is not None
-    ]
-    return {"userId": user_id, "asOf": write_time(now), "achievements": entries}
+    found = {}
+    for user_id in user_ids:
+        revision, state = rows.get(user_id, (0, b""))
+        row = decode_progress(bytes(state)) if state else start_progress(catalogue.rulebook)
+        held = row.unlocked
+        entries = {}
+        for display in catalogue.displays:
+            if display.is_live and (entry := show_progress(catalogue, display, row, held, now)):
+                entries[display.achievement.pk] = entry
+        found[user_id] = Standing(revision, entries)
+    return found
+
+
+def show_standings(user_id: int, entries: Mapping[int, dict[str, Any]]) -> dict[str, Any]:
+    now = datetime.now(UTC)
+    return {"userId": user_id, "asOf": write_time(now), "achievements": list(entries.values())}
 
 
 def list_notifications(

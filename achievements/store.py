@@ -2,12 +2,13 @@
 
 import os
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from achievements import tables
 from achievements.advance import Step
-from achievements.effects import BatchResult
+from achievements.events import Event
 from achievements.progress import Progress, Unlock, encode_progress
 from achievements.rulebook import Rulebook
 from achievements.seen import MAX_RUN_IDS, pack_ids
@@ -21,6 +22,23 @@ from achievements.tables import (
 )
 
 REVOCATION_REASON = "the test that earned it was invalidated"
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """What a committed batch did, and whose documents it made old.
+
+    A user whose events had all been applied before counts as moved and unlocking: whoever
+    applied them may have died before it could drop the documents.
+    """
+
+    applied: int = 0
+    duplicates: int = 0
+    unlocks: int = 0
+    revocations: int = 0
+    moved_users: list[int] = field(default_factory=list)
+    unlocking_users: list[int] = field(default_factory=list)
+    events: Mapping[int, Sequence[Event]] = field(default_factory=dict)  # by user
 
 
 class StepWriter:
@@ -46,6 +64,7 @@ class StepWriter:
         self.seen: list[SeenRow] = []
         self.progress: list[tuple[int, int, bytes]] = []
         self.tallies: Counter[tuple[int, int]] = Counter()
+        self.unmoved: list[int] = []  # users whose row stays as it is
         # Who has an invalidated test can have lost a level: earning it again is not told again.
         self.suspects: dict[int, Step] = {}
 
@@ -55,8 +74,9 @@ class StepWriter:
         else:
             self._add(user_id, step, set())
 
-    def write(self, *, event_count: int = 0) -> BatchResult:
-        """Store everything inside the caller's transaction; `event_count` is what came in."""
+    def write(self, events: Mapping[int, Sequence[Event]] | None = None) -> BatchResult:
+        """Store everything inside the caller's transaction; `events` is what came in, by user."""
+        events = events or {}
         if self.suspects:
             told = set(tables.read_revoked(sorted(self.suspects)))
             for user_id, step in self.suspects.items():
@@ -72,14 +92,16 @@ class StepWriter:
         tables.insert_seen(self.seen)
         # Last, because these rows are shared by all users: locked for the shortest time.
         tables.add_tallies(self.tallies, slot=os.getpid() % tables.TALLY_SLOTS)
+        repeated = [user_id for user_id in self.unmoved if user_id in events]
         changed = {u.user_id for u in self.unlocks} | {r.user_id for r in self.revocations}
         return BatchResult(
             applied=self.applied,
-            duplicates=event_count - self.applied,
+            duplicates=sum(map(len, events.values())) - self.applied,
             unlocks=len(self.unlocks),
             revocations=len(self.revocations),
-            moved_users=[user_id for user_id, _, _ in self.progress],
-            unlocking_users=sorted(changed),
+            moved_users=[*(user_id for user_id, _, _ in self.progress), *repeated],
+            unlocking_users=sorted(changed.union(repeated)),
+            events=events,
         )
 
     def _add(self, user_id: int, step: Step, told: Container[tuple[int, int, int]]) -> None:
@@ -101,6 +123,8 @@ class StepWriter:
                 row.rulebook_version = self.rulebook.version
                 state = encode_progress(row)
             self.progress.append((user_id, before.revision + 1, state))
+        else:
+            self.unmoved.append(user_id)
 
     def _revoke(self, user_id: int, revoked: Iterable[tuple[int, int]]) -> None:
         for achievement_id, level in revoked:

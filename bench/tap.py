@@ -9,14 +9,13 @@ import atexit
 import os
 import time
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from django.apps import AppConfig
 
 from achievements.events import Event, order_of
-from achievements.recognition import Registered
 
 
 class TapConfig(AppConfig):
@@ -70,14 +69,16 @@ def read_latencies(folder: Path, *, last: int) -> Latencies:
 
 
 def forget_duplicates() -> None:
-    from achievements import advance, engine
+    from achievements import engine
+    from achievements.advance import Step
+    from achievements.progress import apply_events, needs_replay
 
-    def sift(progress: Any, events: Iterable[Event], archive: Any = None) -> list[Event]:
-        return sorted(events, key=order_of)
+    def advance(rulebook: Any, progress: Any, events: Sequence[Event]) -> Step | None:
+        if len(events) > 1:
+            events = sorted(events, key=order_of)
+        if not progress.is_partial and needs_replay(rulebook, progress, events):
+            return None
+        return Step(progress, len(events), apply_events(rulebook, progress, events), [], [])
 
-    def register(progress: Any, fresh: Sequence[Event], archive: Any = None) -> Registered:
-        return Registered(list(fresh), [], [])
-
-    advance.sift_events = sift  # type: ignore[assignment]
-    advance.register_events = register  # type: ignore[assignment]
-    engine._asks_archive = lambda row, events: False
+    engine.is_newest = lambda progress, events: True  # type: ignore[assignment]
+    engine.advance_newest = advance  # type: ignore[assignment]

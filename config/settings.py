@@ -150,9 +150,11 @@ KAFKA_CONSUMERS = read_int("KAFKA_CONSUMERS", 1, low=0, high=100_000)
 # The broker must not be a Redis Cluster. Everything else of Celery is in celery_app.py.
 CELERY_BROKER_URL = read_text("CELERY_BROKER_URL") or None
 
-# Achievements: where `rebuild` reads a user's past events; a host site may plug in its own.
+# Achievements: where `rebuild` reads a user's past events, and what says whose profile is private;
+# a host site may plug in its own.
 ACHIEVEMENTS = {
     "HISTORY": read_text("ACHIEVEMENTS_HISTORY", "profiles.history.TestResultHistory"),
+    "PRIVACY": read_text("ACHIEVEMENTS_PRIVACY", "profiles.selectors.find_private"),
 }
 
 # Bearer tokens of the host site: signature, issuer, audience and expiry are always verified.

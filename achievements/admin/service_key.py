@@ -13,7 +13,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from achievements.cache import SERVICE_KEY_TTL_SECONDS
+from achievements.keys import SERVICE_KEY_TTL_SECONDS
 from achievements.models import ServiceKey
 
 SCOPES: Final = {"events:write": "events:write, send events"}

@@ -2,39 +2,18 @@
 
 from django.http import HttpRequest
 
-from achievements import cache
 from achievements.api.documents import Caller, DocumentView
 from achievements.api.problems import refuse_unknown
-from achievements.api.renderers import encode_json
 from achievements.api.schema import ANYBODY, SLUG, describe
 from achievements.api.shapes import Catalogue, Definition
-from achievements.documents import Document, Stamp, fetch_document
-from achievements.rulebooks import get_rulebook
-from achievements.selectors import read_catalogue, read_definition
+from achievements.documents import Document
+from achievements.shown import fetch_catalogue, fetch_definition
 
 MAX_SLUG_LENGTH = 64
 
 
 class _CatalogueDocumentView(DocumentView):
     cache_control = "public, max-age=60"
-
-    def fetch(self, name: str, slug: str | None = None) -> Document:
-        return fetch_document(
-            name,
-            ttl_seconds=cache.DEFINITION_TTL_SECONDS,
-            fresh_seconds=cache.CATALOGUE_FRESH_SECONDS,
-            edition=get_rulebook().version,
-            # A publication is a new edition; nothing else makes these documents wrong.
-            read_stamp=lambda: Stamp(0),
-            build=lambda: _build(slug),
-        )
-
-
-def _build(slug: str | None) -> bytes:
-    document = read_catalogue() if slug is None else read_definition(slug)
-    if document is None:
-        raise refuse_unknown()
-    return encode_json(document)
 
 
 class CatalogueView(_CatalogueDocumentView):
@@ -48,7 +27,7 @@ class CatalogueView(_CatalogueDocumentView):
     )
     def get(self, request: HttpRequest, caller: Caller) -> Document:
         """Rarity is at most five minutes old. What is hidden is masked for everybody."""
-        return self.fetch(cache.CATALOGUE)
+        return fetch_catalogue()
 
 
 class DefinitionView(_CatalogueDocumentView):
@@ -65,4 +44,7 @@ class DefinitionView(_CatalogueDocumentView):
         """Rarity is at most five minutes old. What is hidden is masked for everybody."""
         if len(slug) > MAX_SLUG_LENGTH:
             raise refuse_unknown()
-        return self.fetch(cache.name_definition(slug), slug)
+        try:
+            return fetch_definition(slug)
+        except LookupError:
+            raise refuse_unknown() from None

@@ -14,6 +14,7 @@ from rest_framework.views import APIView
 
 from achievements.api.authentication import identify
 from achievements.api.callers import EndUser, Service
+from achievements.api.fields import read_fields, select_fields
 from achievements.api.problems import ProblemError, answer_error
 from achievements.api.throttling import Allowance, name_caller, take_allowance, write_allowance
 from achievements.documents import Document
@@ -55,6 +56,7 @@ class DocumentView(APIView):
         except Exception as error:  # noqa: BLE001 - every error is answered; unknown ones are logged
             response = answer_error(error)
         write_allowance(response, allowance)
+        patch_vary_headers(response, (*self.vary, "Accept-Encoding"))
         return response
 
     def _answer(
@@ -64,28 +66,39 @@ class DocumentView(APIView):
             raise ProblemError(405, "This can only be read.", headers={"Allow": "GET, HEAD"})
         if not _accepts_json(request.META.get("HTTP_ACCEPT", "")):
             raise ProblemError(406, "The answer is application/json.")
+        fields = read_fields(request)
         document: Document = self.get(request, caller, **ids)  # type: ignore[attr-defined]
-        etag = f'"{document.etag}"'
+        if fields:
+            document = select_fields(document, fields)
+        # Weak: the same document as gzip is the same document.
+        etag = f'W/"{document.etag}"'
         wanted = request.META.get("HTTP_IF_NONE_MATCH")
         response: HttpResponse
-        if wanted is not None and _holds(wanted, etag):
+        if wanted is not None and _holds(wanted, document.etag):
             response = HttpResponseNotModified()
+        elif document.is_zipped and accepts_gzip(request.META.get("HTTP_ACCEPT_ENCODING", "")):
+            response = HttpResponse(document.packed, content_type="application/json")
+            response["Content-Encoding"] = "gzip"
         else:
             response = HttpResponse(document.body, content_type="application/json")
         response["ETag"] = etag
         response["Cache-Control"] = (
             "private, no-cache" if document.is_private else self.cache_control
         )
-        if self.vary:
-            patch_vary_headers(response, self.vary)
         return response
 
 
 def _holds(wanted: str, etag: str) -> bool:
-    if wanted == etag:
-        return True
-    known = parse_etags(wanted)
-    return "*" in known or etag in {one.removeprefix("W/") for one in known}
+    return f'"{etag}"' in wanted or "*" in parse_etags(wanted)
+
+
+def accepts_gzip(accepted: str) -> bool:
+    """Whether an Accept-Encoding allows gzip; every browser's does, in its first words."""
+    for part in accepted.lower().split(","):
+        coding, _, quality = part.partition(";")
+        if coding.strip() in {"gzip", "*"}:
+            return quality.replace(" ", "") not in {"q=0", "q=0.0", "q=0.00", "q=0.000"}
+    return False
 
 
 def _accepts_json(accept: str) -> bool:

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
 from rest_framework.renderers import BaseRenderer
+
+from achievements.documents import encode_json
 
 
 class OrjsonRenderer(BaseRenderer):
@@ -19,8 +20,3 @@ class OrjsonRenderer(BaseRenderer):
         renderer_context: Mapping[str, Any] | None = None,
     ) -> bytes:
         return b"" if data is None else encode_json(data)
-
-
-def encode_json(data: object) -> bytes:
-    """Times come out in RFC 3339, in UTC as `Z`."""
-    return orjson.dumps(data, option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS)

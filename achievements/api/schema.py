@@ -20,6 +20,20 @@ SLUG: Final = OpenApiParameter(
     OpenApiParameter.PATH,
     required=True,
 )
+USER_IDS: Final = OpenApiParameter(
+    "ids",
+    {"type": "array", "items": ID_SCHEMA, "minItems": 1, "maxItems": 100, "uniqueItems": True},
+    OpenApiParameter.QUERY,
+    required=True,
+    explode=False,
+    description="Separated by commas.",
+)
+FIELDS: Final = OpenApiParameter(
+    "fields",
+    str,
+    OpenApiParameter.QUERY,
+    description="Only these fields of the answer, as in `points,achievements.slug`.",
+)
 IF_NONE_MATCH: Final = OpenApiParameter(
     "If-None-Match", str, OpenApiParameter.HEADER, description="The ETag of the copy you hold."
 )
@@ -101,7 +115,8 @@ def describe(
     responses: dict[Any, Any] = {(status, "application/json"): OpenApiResponse(refer_to(answer))}
     if has_etag:
         responses.update(NOT_MODIFIED)
-        parameters = [*parameters, IF_NONE_MATCH]
+        parameters = [*parameters, FIELDS, IF_NONE_MATCH]
+        codes.add(400)
     for code in sorted(codes):
         responses[code, CONTENT_TYPE] = OpenApiResponse(
             refer_to(Problem), description=_PROBLEMS[code]

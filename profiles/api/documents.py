@@ -1,23 +1,18 @@
 """GET a user's achievements and progress: public unless the profile is private; a face."""
 
-from collections.abc import Callable
-from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.conf import settings
 from django.http import HttpRequest
 
-from achievements import cache
 from achievements.api.callers import is_owner_or_staff
 from achievements.api.documents import Caller, DocumentView
-from achievements.api.problems import refuse_unknown
-from achievements.api.renderers import encode_json
-from achievements.api.schema import ANYBODY, USER_ID, describe
-from achievements.documents import Document, Stamp, fetch_document
-from achievements.rulebooks import get_rulebook
-from achievements.selectors import read_revision, read_user_achievements, read_user_progress
-from profiles.api.shapes import UserAchievements, UserProgress
-from profiles.selectors import is_private
+from achievements.api.problems import ProblemError, refuse_unknown
+from achievements.api.schema import ANYBODY, USER_ID, USER_IDS, describe
+from achievements.documents import Document, Stamp, build_document
+from achievements.events import MAX_ID, Problem
+from achievements.shown import MAX_SUMMARIES, fetch_profile, fetch_progress, fetch_summaries
+from profiles.api.shapes import UserAchievements, UserProgress, UserSummaries
 
 
 class _UserDocumentView(DocumentView):
@@ -25,30 +20,12 @@ class _UserDocumentView(DocumentView):
 
     vary: ClassVar = ("Authorization", "Cookie")
 
-    def fetch(
-        self,
-        request: HttpRequest,
-        caller: Caller,
-        user_id: int,
-        *,
-        name: str,
-        ttl_seconds: int,
-        read: Callable[..., dict[str, Any]],
+    def show(
+        self, document: Document, request: HttpRequest, caller: Caller, user_id: int
     ) -> Document:
-        document = fetch_document(
-            name,
-            ttl_seconds=ttl_seconds,
-            edition=get_rulebook().version,
-            read_stamp=partial(_read_stamp, user_id),
-            build=lambda: encode_json(read(user_id=user_id)),
-        )
         if document.is_private and not _may_read(request, caller, user_id):
             raise refuse_unknown()
         return document
-
-
-def _read_stamp(user_id: int) -> Stamp:
-    return Stamp(read_revision(user_id=user_id), is_private(user_id=user_id))
 
 
 def _may_read(request: HttpRequest, caller: Caller, user_id: int) -> bool:
@@ -71,14 +48,50 @@ class UserAchievementsView(_UserDocumentView):
     )
     def get(self, request: HttpRequest, caller: Caller, user_id: int) -> Document:
         """A user without any test has an empty profile; a private one is a 404 to others."""
-        return self.fetch(
-            request,
-            caller,
-            user_id,
-            name=cache.name_achievements(user_id),
-            ttl_seconds=cache.ACHIEVEMENTS_TTL_SECONDS,
-            read=read_user_achievements,
-        )
+        return self.show(fetch_profile(user_id), request, caller, user_id)
+
+
+class UserSummariesView(DocumentView):
+    vary: ClassVar = ("Authorization", "Cookie")
+
+    @describe(
+        name="users_summaries",
+        summary="Points and counts of up to 100 users, as for leaderboards and friends",
+        auth=ANYBODY,
+        answer=UserSummaries,
+        parameters=[USER_IDS],
+        problems=(400, 401),
+        has_etag=True,
+    )
+    def get(self, request: HttpRequest, caller: Caller) -> Document:
+        """Whoever you may not see is left out; a user without any test has no points."""
+        user_ids = _read_ids(request.GET.get("ids", ""))
+        summaries = fetch_summaries(user_ids)
+        shown = [
+            summary.body
+            for user_id, summary in summaries.items()
+            if not summary.is_private or _may_read(request, caller, user_id)
+        ]
+        is_own = any(summary.is_private for summary in summaries.values())
+        body = b'{"users":[' + b",".join(shown) + b"]}"
+        return build_document(body, stamp=Stamp(0, is_own), edition=0)
+
+
+def _read_ids(text: str) -> list[int]:
+    """Return distinct ids in their order. Raises ProblemError (400)."""
+    found: dict[int, None] = {}
+    for part in filter(None, (one.strip() for one in text.split(","))):
+        if not part.isascii() or not part.isdecimal() or not 1 <= int(part[:20]) <= MAX_ID:
+            raise _refuse_ids(f"ids: each is a whole number from 1 to {MAX_ID}.", "type")
+        found[int(part)] = None
+    if not 1 <= len(found) <= MAX_SUMMARIES:
+        raise _refuse_ids(f"ids must name 1 to {MAX_SUMMARIES} users.", "bound")
+    return list(found)
+
+
+def _refuse_ids(detail: str, code: str) -> ProblemError:
+    problem = Problem("/ids", code, detail)
+    return ProblemError(400, detail, code="invalid", errors=[problem])
 
 
 class UserProgressView(_UserDocumentView):
@@ -93,11 +106,4 @@ class UserProgressView(_UserDocumentView):
     )
     def get(self, request: HttpRequest, caller: Caller, user_id: int) -> Document:
         """Derived from the user's tests; the same privacy as the profile."""
-        return self.fetch(
-            request,
-            caller,
-            user_id,
-            name=cache.name_progress(user_id),
-            ttl_seconds=cache.PROGRESS_TTL_SECONDS,
-            read=read_user_progress,
-        )
+        return self.show(fetch_progress(user_id), request, caller, user_id)

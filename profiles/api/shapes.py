@@ -38,6 +38,21 @@ class UserAchievements(msgspec.Struct, rename="camel"):
     achievements: list[UnlockedAchievement]
 
 
+class UserSummary(msgspec.Struct, rename="camel"):
+    """What a leaderboard shows of a user."""
+
+    user_id: int
+    points: int
+    unlocked_count: int
+    total_count: int
+
+
+class UserSummaries(msgspec.Struct, rename="camel"):
+    """In the order asked for; who keeps their profile private is left out."""
+
+    users: list[UserSummary]
+
+
 class AchievementProgress(msgspec.Struct, rename="camel"):
     """The way to the next level."""
 

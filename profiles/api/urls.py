@@ -3,7 +3,7 @@
 from django.urls import path
 
 import achievements.api.converters  # noqa: F401 - registers id64
-from profiles.api.documents import UserAchievementsView, UserProgressView
+from profiles.api.documents import UserAchievementsView, UserProgressView, UserSummariesView
 from profiles.api.explanations import ExplanationView
 from profiles.api.notifications import NotificationsView, ReadNotificationsView
 from profiles.api.test_results import OutcomeView, TestResultsView
@@ -11,6 +11,7 @@ from profiles.api.test_results import OutcomeView, TestResultsView
 urlpatterns = [
     path("test-results", TestResultsView.as_view(), name="test-results"),
     path("test-results/<id64:test_result_id>/outcome", OutcomeView.as_view(), name="outcome"),
+    path("users/summaries", UserSummariesView.as_view(), name="user-summaries"),
     path(
         "users/<id64:user_id>/achievements",
         UserAchievementsView.as_view(),

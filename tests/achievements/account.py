@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from achievements.advance import History, Origins, Step, advance, revise
+from achievements.advance import History, Origins, Step, advance, advance_newest, is_newest, revise
 from achievements.events import TEST_INVALIDATED, Event
 from achievements.progress import Progress, decode_progress, encode_progress
 from achievements.recognition import Archive, asks_archive
@@ -34,6 +34,9 @@ class Account:
             row = self.row
             before = encode_progress(row)
             step = advance(rulebook, row, batch, self._read_archive(row, batch))
+            again = self.row
+            if is_newest(again, batch):
+                assert advance_newest(rulebook, again, batch) == step
             if step is None:
                 assert encode_progress(row) == before, "a declined row must be untouched"
         return self._store(rulebook, step) if step else self.revise(rulebook, batch)

@@ -225,7 +225,9 @@ class TestRetraction:
         else:
             assert account.row.values == start_progress(rulebook).values
             assert account.row.unlocked == {}
-        assert not {(u.achievement_id, u.level) for u in step.unlocks}
+        # A test that pulled an average down, or broke a run, can have kept a level away.
+        held = without.row.unlocked if others else {}
+        assert all(u.level <= held.get(u.achievement_id, 0) for u in step.unlocks)
 
     @slow
     @given(definition_lists(), lives(can_invalidate=False, with_test_count=False), st.data())

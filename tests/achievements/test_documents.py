@@ -1,23 +1,28 @@
 """Cached documents: layout, one filler, no older document after a newer commit, a cache away."""
 
+import gzip
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 from django.core.cache import cache as store
 
-from achievements import cache
+from achievements import cache, keys
 from achievements.documents import (
+    HEADER_LENGTH,
+    Built,
+    Recipe,
     Stamp,
     build_document,
     decode_document,
     encode_document,
     fetch_document,
+    is_due,
 )
 
-NAME = cache.name_achievements(12345)
+NAME = keys.name_achievements(12345)
 
 
 class Source:
@@ -27,16 +32,17 @@ class Source:
         self.stamp = Stamp(1)
         self.builds = 0
 
-    def read_stamp(self) -> Stamp:
-        return self.stamp
-
-    def build(self) -> bytes:
+    def build(self, names: Sequence[str]) -> dict[str, Built]:
         self.builds += 1
-        return b'{"revision":%d}' % self.stamp.revision
+        return {n: Built(b'{"revision":%d}' % self.stamp.revision, self.stamp) for n in names}
+
+    def commit(self, stamp: Stamp) -> None:
+        self.stamp = stamp
+        cache.forget([NAME])
 
     def fetch(self, **options: Any) -> bytes:
-        options = {"edition": 1, "build": self.build, "ttl_seconds": 60, **options}
-        return fetch_document(NAME, read_stamp=self.read_stamp, **options).body
+        given = {"kind": "test", "edition": 1, "build": self.build, "ttl_seconds": lambda _: 60}
+        return fetch_document(NAME, Recipe(**{**given, **options})).body
 
 
 @pytest.fixture
@@ -45,13 +51,13 @@ def source() -> Source:
 
 
 def test_the_names_are_the_documented_ones() -> None:
-    assert cache.name_achievements(12345) == "user:{12345}:achievements"
-    assert cache.name_progress(12345) == "user:{12345}:achievement_progress"
-    assert cache.name_live_progress(12345, 7) == "user:{12345}:achievement:7:progress"
-    assert cache.name_recommended(12345) == "user:{12345}:recommended_achievements"
-    assert cache.name_personal(12345) == "user:{12345}:personal_achievements"
-    assert cache.name_definition("quick") == "achievement:quick"
-    assert (cache.CATALOGUE, cache.RULEBOOK) == ("achievements:all", "achievements:rulebook")
+    assert keys.name_achievements(12345) == "user:{12345}:achievements"
+    assert keys.name_progress(12345) == "user:{12345}:achievement_progress"
+    assert keys.name_live_progress(12345, 7) == "user:{12345}:achievement:7:progress"
+    assert keys.name_recommended(12345) == "user:{12345}:recommended_achievements"
+    assert keys.name_personal(12345) == "user:{12345}:personal_achievements"
+    assert keys.name_definition("quick") == "achievement:quick"
+    assert (keys.CATALOGUE, keys.RULEBOOK) == ("achievements:all", "achievements:rulebook")
 
 
 @pytest.mark.parametrize("is_private", [True, False])
@@ -60,20 +66,28 @@ def test_the_layout_is_fixed_ascii_before_the_body(is_private: bool, revision: i
     body = '{"name":"Löwe"}'.encode()
     document = build_document(body, stamp=Stamp(revision, is_private), edition=7)
     encoded = encode_document(document)
-    assert len(encoded) == 52 + len(body)
-    assert encoded[:3] == (b"L1p" if is_private else b"L1o")
-    assert encoded[51:] == b"\n" + body
+    assert len(encoded) == HEADER_LENGTH + len(body)
+    assert encoded[:4] == (b"L2p-" if is_private else b"L2o-")
+    assert encoded[HEADER_LENGTH - 1 :] == b"\n" + body
     assert decode_document(encoded) == document
 
 
+def test_a_long_body_is_kept_as_gzip_and_its_etag_is_that_of_the_body() -> None:
+    body = b'{"achievements":[' + b'{"slug":"quick"},' * 200 + b"]}"
+    document = build_document(body, stamp=Stamp(1), edition=7)
+    assert gzip.decompress(document.packed) == document.body == body
+    encoded = encode_document(document)
+    assert encoded[:4] == b"L2oz"
+    assert len(encoded) < len(body) / 10
+    assert decode_document(encoded) == document
+    assert document.etag == build_document(body, stamp=Stamp(2), edition=8).etag
+
+
 @pytest.mark.parametrize(
-    "value", [None, b"", b"L1", b"L2" + b"0" * 60, b"L1o" + b"z" * 60, "text", 7, {}]
+    "value", [None, b"", b"L2", b"L1" + b"0" * 90, b"L2o-" + b"z" * 90, b"lease:1", "text", 7, {}]
 )
-def test_anything_else_is_a_miss(value: Any, source: Source) -> None:
+def test_anything_else_is_no_document(value: Any) -> None:
     assert decode_document(value) is None
-    if value is not None:
-        store.set(NAME, value)
-    assert source.fetch() == b'{"revision":1}'
 
 
 def test_a_hit_builds_nothing(source: Source) -> None:
@@ -91,57 +105,136 @@ def test_another_edition_or_age_is_a_miss(source: Source) -> None:
     assert source.builds == 3
 
 
-def test_an_older_document_never_outlives_a_newer_commit(source: Source) -> None:
-    def build_while_another_commits() -> bytes:
-        body = source.build()
-        source.stamp = Stamp(2)
-        cache.forget_achievements([12345])  # after the commit, before the document is set
-        return body
+def test_a_commit_while_a_document_is_made_wins(source: Source) -> None:
+    """Barriers hold the filler between its reading and its writing, where the race is lost."""
+    has_read, has_committed = threading.Barrier(2), threading.Barrier(2)
 
-    assert source.fetch(build=build_while_another_commits) == b'{"revision":1}'
-    assert store.get(NAME) is None
+    def build_slowly(names: Sequence[str]) -> dict[str, Built]:
+        built = source.build(names)
+        has_read.wait(5)
+        has_committed.wait(5)
+        return built
+
+    bodies: list[bytes] = []
+    filler = threading.Thread(target=lambda: bodies.append(source.fetch(build=build_slowly)))
+    filler.start()
+    has_read.wait(5)
+    source.commit(Stamp(2))
+    has_committed.wait(5)
+    filler.join()
+    assert bodies == [b'{"revision":1}']  # what this reader asked for was true when it asked
+    assert decode_document(store.get(NAME)) is None
     assert source.fetch() == b'{"revision":2}'
 
 
+def test_a_filler_that_lost_its_lease_covers_nothing_up(source: Source) -> None:
+    def build_while_another_commits_and_fills(names: Sequence[str]) -> dict[str, Built]:
+        built = source.build(names)
+        source.commit(Stamp(2))
+        assert source.fetch() == b'{"revision":2}'
+        return built
+
+    assert source.fetch(build=build_while_another_commits_and_fills) == b'{"revision":1}'
+    kept = decode_document(store.get(NAME))
+    assert kept is not None
+    assert kept.revision == 2
+
+
+def test_an_early_refresh_covers_nothing_up_either(source: Source) -> None:
+    source.fetch()
+
+    def build_while_another_commits(names: Sequence[str]) -> dict[str, Built]:
+        built = source.build(names)
+        source.commit(Stamp(2))
+        return built
+
+    source.fetch(build=build_while_another_commits, fresh_seconds=-1)
+    assert store.get(NAME) is None
+
+
 def test_closing_a_profile_while_it_is_filled_leaves_nothing(source: Source) -> None:
-    def build_while_the_owner_closes_it() -> bytes:
-        body = source.build()
-        source.stamp = Stamp(1, is_private=True)
-        return body
+    def build_while_the_owner_closes_it(names: Sequence[str]) -> dict[str, Built]:
+        built = source.build(names)
+        source.commit(Stamp(1, is_private=True))
+        return built
 
     source.fetch(build=build_while_the_owner_closes_it)
     assert store.get(NAME) is None
 
 
-def test_a_failed_build_leaves_no_lock(source: Source) -> None:
-    def fail() -> bytes:
+def test_a_failed_build_leaves_no_lease(source: Source) -> None:
+    def fail(names: Sequence[str]) -> dict[str, Built]:
         raise LookupError
 
     for _ in range(2):
         with pytest.raises(LookupError):
             source.fetch(build=fail)
+    assert store.get(NAME) is None
     assert source.fetch() == b'{"revision":1}'
 
 
-def test_a_cold_name_is_filled_once(source: Source) -> None:
-    barrier = threading.Barrier(8)
+@pytest.mark.parametrize("state", ["cold", "of an older edition", "about to end"])
+def test_of_many_readers_one_fills(source: Source, state: str) -> None:
+    if state != "cold":
+        source.fetch(edition=0 if state == "of an older edition" else 1)
+    before = source.builds
+    barrier = threading.Barrier(24)
     bodies: list[bytes] = []
 
-    def build_slowly() -> bytes:
-        time.sleep(0.05)
-        return source.build()
+    def build_slowly(names: Sequence[str]) -> dict[str, Built]:
+        time.sleep(0.3)
+        return source.build(names)
 
     def read() -> None:
         barrier.wait()
-        bodies.append(source.fetch(build=build_slowly))
+        fresh_seconds = -1 if state == "about to end" else None
+        bodies.append(source.fetch(build=build_slowly, fresh_seconds=fresh_seconds))
 
-    threads = [threading.Thread(target=read) for _ in range(8)]
+    threads = [threading.Thread(target=read) for _ in range(24)]
+    started = time.monotonic()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert bodies == [b'{"revision":1}'] * 8
-    assert source.builds <= 2
+    assert bodies == [b'{"revision":1}'] * 24
+    assert source.builds - before <= 2
+    assert time.monotonic() - started < 3
+
+
+def test_a_lease_of_somebody_who_died_ends_by_itself(source: Source) -> None:
+    store.set(NAME, b"lease:dead", 1)
+    assert source.fetch() == b'{"revision":1}'
+    assert decode_document(store.get(NAME)) is not None
+
+
+def test_lifetimes_differ_and_never_exceed_what_was_asked() -> None:
+    ends = {
+        document.expires_at - document.built_at
+        for document in (
+            build_document(b"{}", stamp=Stamp(1), edition=1, ttl_seconds=3600) for _ in range(200)
+        )
+    }
+    assert max(ends) <= 3600
+    assert min(ends) >= 3600 * 0.9 - 1
+    assert len(ends) > 50
+
+
+def test_a_document_is_refreshed_before_it_ends_the_likelier_the_nearer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recipe = Recipe(kind="t", edition=1, ttl_seconds=lambda _: 60, build=lambda names: {})
+    document = build_document(b"{}", stamp=Stamp(1), edition=1, ttl_seconds=3600)
+
+    def count_due(seconds_left: float) -> int:
+        now = document.expires_at - seconds_left
+        monkeypatch.setattr("achievements.documents.time.time", lambda: now)
+        return sum(is_due(document, recipe) for _ in range(2_000))
+
+    counts = [count_due(seconds) for seconds in (60, 3, 1, 0.1)]
+    assert counts[0] == 0
+    assert counts == sorted(counts)
+    assert 0.3 < counts[2] / 2_000 < 0.45  # exp(-1)
+    assert counts[3] > 1_700
 
 
 @pytest.fixture
@@ -184,8 +277,7 @@ def test_what_an_absent_cache_missed_is_deleted_later(
 ) -> None:
     source.fetch()
     switch_cache_off(True)
-    source.stamp = Stamp(2)
-    cache.forget_achievements([12345])
+    source.commit(Stamp(2))
     switch_cache_off(False)
     assert source.fetch() == b'{"revision":2}'
 

@@ -109,7 +109,9 @@ def test_duplicates_within_and_across_batches_have_one_effect(catalogue) -> None
     assert (first.applied, first.duplicates) == (12, 24)
     state = UserProgress.objects.get(user_id=user).state
     again = process_events([*reversed(events)])
-    assert (again.applied, again.unlocks, again.moved_users) == (0, 0, [])
+    assert (again.applied, again.unlocks) == (0, 0)
+    # Whoever applied them may have died before it dropped the documents.
+    assert again.moved_users == again.unlocking_users == [user]
     assert UserProgress.objects.get(user_id=user).state == state
     check_invariants(events)
 

@@ -7,7 +7,7 @@ import pytest
 from django.core.cache import cache as store
 from django.db import connection, transaction
 
-from achievements import cache, rulebooks
+from achievements import cache, keys, rulebooks
 from achievements.engine import process_events
 from achievements.errors import StaleRulebook
 from achievements.models import Accumulator, Publication, Status, UserAchievement
@@ -243,7 +243,7 @@ def test_of_two_rulebooks_the_cache_holds_the_newest(django_capture_on_commit_ca
     assert cache.read_rulebook(version - 1) is None
     forget_rulebook()
     assert refresh_rulebook().version == version
-    store.set(cache.RULEBOOK, b'{"version": 1}', None)
+    store.set(keys.RULEBOOK, b'{"version": 1}', None)
     forget_rulebook()
     assert refresh_rulebook().version == version
 

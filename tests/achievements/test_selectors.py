@@ -16,7 +16,7 @@ from achievements.selectors import (
     list_notifications,
     read_catalogue,
     read_definition,
-    read_revision,
+    read_revisions,
     read_user_achievements,
     read_user_progress,
 )
@@ -71,7 +71,7 @@ def test_a_user_without_anything_has_documents() -> None:
     progress = read_user_progress(user_id=user)
     assert {e["percent"] for e in progress["achievements"]} == {0}
     assert len(progress["achievements"]) == 11
-    assert read_revision(user_id=user) == 0
+    assert read_revisions([user])[user] == 0
     assert list_notifications(user_id=user) == []
 
 
@@ -118,9 +118,9 @@ def test_what_is_revoked_leaves_every_document() -> None:
     events = [make_event(user, 1, wpm=70.0), make_event(user, 2, wpm=130.0)]
     store_history(events)
     process_events(events)
-    revision = read_revision(user_id=user)
+    revision = read_revisions([user])[user]
     process_events([invalidate(user, 2)])
-    assert read_revision(user_id=user) == revision + 1
+    assert read_revisions([user])[user] == revision + 1
     fast = find(read_user_achievements(user_id=user), "fast")
     assert (fast["level"], fast["points"]) == (1, 10)
     assert find(read_user_progress(user_id=user), "fast")["level"] == 2

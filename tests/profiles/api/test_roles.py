@@ -17,6 +17,7 @@ EXPLANATION = f"{OWN}/achievements/quick/explanation"
 MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "/achievements"): (200, 200, 200, 200, 200, 200, 200),
     ("GET", "/achievements/quick"): (200, 200, 200, 200, 200, 200, 200),
+    ("GET", f"/users/summaries?ids={USER}"): (200, 200, 200, 200, 200, 200, 200),
     ("GET", f"{OWN}/achievements"): (404, 200, 404, 404, 404, 200, 404),
     ("GET", f"{OWN}/progress"): (404, 200, 404, 404, 404, 200, 404),
     ("GET", EXPLANATION): (401, 200, 404, 404, 404, 200, 404),

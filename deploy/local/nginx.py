@@ -1,0 +1,66 @@
+"""The edge on this machine: nginx with the configuration of deploy/nginx, before one site."""
+
+import os
+from collections.abc import Mapping
+from http.client import HTTPConnection
+from pathlib import Path
+
+from deploy.local.process import HOST, LocalProcess, MissingProgram, find_program
+from deploy.nginx.configuration import find_modules, write_configuration
+
+PACKAGES = "nginx libnginx-mod-http-lua"
+
+
+class Edge(LocalProcess):
+    """Serves documents from the Redis of `environment`, and everything else from `site`."""
+
+    name = "edge"
+
+    def __init__(
+        self,
+        *,
+        site: str,
+        environment: Mapping[str, str],
+        stream: str = "",
+        workers: int = 1,
+        port: int | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        self.program = find_program(("nginx",), package=PACKAGES)
+        if find_modules() is None:
+            raise MissingProgram("nginx's module for Lua", PACKAGES)
+        super().__init__(port=port, folder=folder)
+        self.site, self.stream, self.workers = site, stream, workers
+        self.environment = environment
+
+    @property
+    def configuration_file(self) -> Path:
+        return self.folder / "nginx.conf"
+
+    def prepare(self) -> None:
+        self.configuration_file.write_text(
+            write_configuration(
+                listen=f"{HOST}:{self.port}",
+                site=self.site,
+                stream=self.stream,
+                workers=str(self.workers),
+                state=self.folder,
+                # As root it would give its workers to nobody, who may not read the checkout.
+                user="root" if os.geteuid() == 0 else "",
+                environment=self.environment,
+            ),
+            encoding="utf-8",
+        )
+
+    def build_command(self) -> list[str]:
+        return [self.program, "-c", str(self.configuration_file), "-g", "daemon off;"]
+
+    def is_ready(self) -> bool:
+        connection = HTTPConnection(HOST, self.port, timeout=2)
+        try:
+            connection.request("GET", "/edge-metrics")
+            return connection.getresponse().status == 200
+        except OSError:
+            return False
+        finally:
+            connection.close()

@@ -1,0 +1,250 @@
+"""The edge answers as Django does: the same requests to both, and what each does in trouble."""
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from django.core.cache import cache as store
+from django.db import connection
+
+from achievements import keys
+from achievements.engine import process_events
+from achievements.rulebooks import publish_rulebook
+from deploy.local.nginx import Edge
+from deploy.local.process import HOST, find_program
+from deploy.local.program import PROGRAMS, SiteProcess
+from deploy.local.servers import Redis
+from profiles.models import Profile
+from profiles.tokens import issue_token
+from tests.factories import AchievementFactory, make_event
+
+pytestmark = [pytest.mark.real, pytest.mark.django_db(transaction=True)]
+
+USER, PRIVATE, UNKNOWN = 12345, 777, 987654321
+ORIGIN = "https://typing.example.org"
+PROFILE = f"/api/v1/users/{USER}/achievements"
+# What differs between any two answers, or says who gave them.
+LEFT_OUT = {
+    *("date", "server", "connection", "keep-alive", "transfer-encoding", "x-served-by"),
+    *("ratelimit-remaining", "ratelimit-reset"),
+}
+
+
+class Site:
+    """The site, and the edge before it."""
+
+    def __init__(self, web: SiteProcess, edge: Edge) -> None:
+        self.web, self.edge = web, edge
+
+    def ask(self, path: str, *, port: int, method: str = "GET", **headers: str) -> httpx.Response:
+        # One's own words alone: a client's defaults would decide what is compared.
+        with httpx.Client(headers={}, trust_env=False) as client:
+            client.headers.clear()
+            sent = {"Host": "localhost", **{n.replace("_", "-"): v for n, v in headers.items()}}
+            return client.request(method, f"http://{HOST}:{port}{path}", headers=sent)
+
+    def ask_edge(self, path: str = PROFILE, **options: Any) -> httpx.Response:
+        return self.ask(path, port=self.edge.port, **options)
+
+    def ask_django(self, path: str = PROFILE, **options: Any) -> httpx.Response:
+        return self.ask(path, port=self.web.port, **options)
+
+    def count(self, outcome: str) -> int:
+        text = self.ask("/edge-metrics", port=self.edge.port).text
+        return int(text.split(f'outcome="{outcome}"}} ')[1].split()[0])
+
+
+@pytest.fixture
+def start_site(transactional_db: None, tmp_path: Path) -> Iterator[Callable[..., Site]]:
+    """Starts the site on this test's own database, and an edge before it."""
+    find_program(("nginx",), package="nginx libnginx-mod-http-lua")
+    with ExitStack() as stack:
+
+        def start(**variables: str) -> Site:
+            url, _, _ = os.environ["DATABASE_URL"].rpartition("/")
+            environment = {
+                **os.environ,
+                "DATABASE_URL": f"{url}/{connection.settings_dict['NAME']}",
+                "CORS_ALLOWED_ORIGINS": ORIGIN,
+                "TRUSTED_PROXIES": "127.0.0.1",
+                **variables,
+            }
+            (web_program,) = (program for program in PROGRAMS if program.name == "web")
+            web = SiteProcess(web_program, environment=environment, folder=tmp_path / "web")
+            stack.enter_context(web)
+            edge = Edge(site=f"{HOST}:{web.port}", environment=environment)
+            return Site(web, stack.enter_context(edge))
+
+        yield start
+
+
+@pytest.fixture
+def site(start_site: Callable[..., Site]) -> Site:
+    for number in range(12):
+        AchievementFactory(slug=f"typist-{number}", criteria={"count": "tests", "atLeast": 1})
+    AchievementFactory(slug="secret", hidden=["title", "icon", "description", "count"])
+    publish_rulebook()
+    Profile.objects.create(user_id=PRIVATE, display_name="Ada", is_private=True)
+    process_events([make_event(USER, 1), make_event(PRIVATE, 2)])
+    return start_site()
+
+
+def compare(mine: httpx.Response, theirs: httpx.Response) -> None:
+    assert mine.status_code == theirs.status_code
+    assert mine.content == theirs.content
+    named = [{n: v for n, v in r.headers.items() if n not in LEFT_OUT} for r in (mine, theirs)]
+    for headers in named:
+        headers["vary"] = ", ".join(sorted(headers.get("vary", "").lower().split(", ")))
+    assert named[0] == named[1]
+
+
+BY_EDGE = [
+    pytest.param(PROFILE, {}, id="a profile"),
+    pytest.param(PROFILE, {"Accept_Encoding": "gzip, deflate, br"}, id="as gzip"),
+    pytest.param(PROFILE, {"method": "HEAD"}, id="only its head"),
+    pytest.param(PROFILE, {"If_None_Match": '"0123456789abcdef"'}, id="a copy that is old"),
+    pytest.param(PROFILE, {"If_None_Match": "*"}, id="any copy"),
+    pytest.param(PROFILE, {"Accept": "application/json"}, id="JSON asked for"),
+    pytest.param(PROFILE, {"Cookie": "colour=red"}, id="a cookie of anybody"),
+    pytest.param(PROFILE, {"Origin": ORIGIN}, id="from a page that may"),
+    pytest.param(PROFILE, {"Origin": "https://evil.example.org"}, id="from one that may not"),
+    pytest.param(f"/api/v1/users/{USER}/progress", {}, id="progress"),
+    pytest.param(f"/api/v1/users/{UNKNOWN}/achievements", {}, id="nobody known"),
+    pytest.param("/api/v1/achievements", {}, id="the catalogue"),
+    pytest.param("/api/v1/achievements", {"Accept_Encoding": "gzip"}, id="the catalogue, gzip"),
+    pytest.param("/api/v1/achievements/typist-1", {}, id="a definition"),
+]
+BY_DJANGO = [
+    pytest.param(f"/api/v1/users/{PRIVATE}/achievements", {}, id="a private profile"),
+    pytest.param(f"/api/v1/users/{PRIVATE}/progress", {"as": PRIVATE}, id="to its owner"),
+    pytest.param(f"/api/v1/users/{PRIVATE}/achievements", {"as": USER}, id="to another"),
+    pytest.param(PROFILE, {"as": USER}, id="with a token"),
+    pytest.param(PROFILE, {"Authorization": "Bearer x"}, id="with a bad token"),
+    pytest.param(PROFILE, {"Cookie": "a=b; sessionid=x"}, id="with a session"),
+    pytest.param(f"{PROFILE}?fields=points,achievements.slug", {}, id="fields"),
+    pytest.param(f"{PROFILE}?fields=nothing", {}, id="unknown fields"),
+    pytest.param(PROFILE, {"Accept": "text/html"}, id="not as JSON"),
+    pytest.param(PROFILE, {"method": "POST"}, id="posted"),
+    pytest.param("/api/v1/achievements/secret", {}, id="a hidden definition"),
+    pytest.param("/api/v1/achievements/none", {}, id="no definition"),
+    pytest.param("/api/v1/users/0/achievements", {}, id="no user"),
+    pytest.param("/api/v1/users/00012345/achievements", {}, id="zeros before the id"),
+    pytest.param(f"/api/v1/users/{2**63}/achievements", {}, id="an id too large"),
+    pytest.param(f"/api/v1/users/summaries?ids={USER},{PRIVATE}", {}, id="summaries"),
+    pytest.param("/api/v1/nothing", {}, id="nothing at all"),
+    pytest.param("/livez", {}, id="another page"),
+    pytest.param(
+        PROFILE,
+        {"method": "OPTIONS", "Origin": ORIGIN, "Access_Control_Request_Method": "GET"},
+        id="a preflight",
+    ),
+]
+
+
+def test_the_same_request_gets_the_same_answer(site: Site) -> None:
+    """One test, because the servers take longer to start than all of it takes."""
+    for case in (*BY_EDGE, *BY_DJANGO):
+        path: Any = case.values[0]
+        options: Any = dict(case.values[1])  # type: ignore[call-overload]
+        if "as" in options:
+            options["Authorization"] = f"Bearer {issue_token(user_id=options.pop('as'))}"
+        theirs = site.ask_django(path, **options)  # fills
+        theirs = site.ask_django(path, **options)
+        hits = site.count("hit")
+        mine = site.ask_edge(path, **options)
+        print(case.id)  # of the one that fails, the last
+        compare(mine, theirs)
+        assert site.count("hit") - hits == (case in BY_EDGE), case.id
+        assert ("x-served-by" in mine.headers) == (case in BY_DJANGO), case.id
+
+    etag = site.ask_django().headers["ETag"]
+    for wanted in (etag, etag.removeprefix("W/"), f'"x", {etag}'):
+        compare(site.ask_edge(If_None_Match=wanted), site.ask_django(If_None_Match=wanted))
+        assert site.ask_edge(If_None_Match=wanted).status_code == 304
+    # A page with Django's own words, which name the port.
+    assert site.ask_edge(Host="evil.example.org").status_code == 400
+    zipped = site.ask_edge(Accept_Encoding="gzip")
+    assert zipped.headers["Content-Encoding"] == "gzip"
+    assert int(zipped.headers["Content-Length"]) < len(zipped.content) / 2
+
+
+def test_an_unlock_and_a_publication_are_seen_at_once(site: Site) -> None:
+    before = site.ask_edge()
+    assert site.ask_edge().headers["ETag"] == before.headers["ETag"]
+    process_events([make_event(USER, 3, wpm=100.0)])
+    AchievementFactory(slug="newest", criteria={"best": "wpm", "atLeast": 90})
+    publish_rulebook()
+    process_events([make_event(USER, 4, wpm=100.0)])
+    deadline = time.monotonic() + 5
+    while site.ask_edge().json()["totalCount"] != before.json()["totalCount"] + 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    Profile.objects.create(user_id=USER, display_name="Ada", is_private=True)
+    assert site.ask_edge().status_code == 404
+
+
+def test_after_a_flush_it_knows_the_edition_again(site: Site) -> None:
+    site.ask_edge()
+    store.clear()
+    assert store.get(keys.RULEBOOK) is None
+    deadline = time.monotonic() + 6
+    hits = site.count("hit")
+    while site.count("hit") == hits:
+        assert site.ask_edge().status_code == 200
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_calls_are_counted_by_edge_and_site_together(start_site: Callable[..., Site]) -> None:
+    publish_rulebook()
+    site = start_site(THROTTLE_PUBLIC="20/hour")
+    for _ in range(9):
+        site.ask_django(X_Forwarded_For="127.0.0.1")
+    site.ask_edge()  # the edge hears of them a second after its own first one
+    time.sleep(2.2)
+    answers = [site.ask_edge() for _ in range(12)]
+    assert [answer.status_code for answer in answers] == [200] * 10 + [429] * 2
+    time.sleep(2.2)
+    refusal, theirs = answers[-1], site.ask_django()
+    assert refusal.json().keys() == theirs.json().keys()
+    assert refusal.headers.keys() - LEFT_OUT == theirs.headers.keys() - LEFT_OUT
+    details = [re.sub(r"\d+", "N", answer.json()["detail"]) for answer in (refusal, theirs)]
+    assert details == ["Try again in N seconds."] * 2
+    assert site.count("limited") == 2
+
+
+def test_without_redis_it_hands_over_and_without_the_site_it_serves_what_is_kept(
+    start_site: Callable[..., Site],
+) -> None:
+    publish_rulebook()
+    with Redis() as redis:
+        site = start_site(REDIS_URL=redis.url)
+        for _ in range(3):
+            assert site.ask_edge().status_code == 200
+        assert site.count("hit") > 0
+        site.web.pause()
+        assert site.ask_edge().status_code == 200
+        site.web.resume()
+        redis.kill()
+        for _ in range(5):
+            assert site.ask_edge().status_code == 200
+        assert site.ask_edge("/readyz").json()["status"] == "degraded"
+        redis.start()
+        hits = site.count("hit")
+        deadline = time.monotonic() + 8
+        while site.count("hit") == hits:
+            assert site.ask_edge().status_code == 200
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        site.web.stop()
+        assert site.ask_edge().status_code == 200
+        refused = site.ask_edge("/api/v1/users/5/achievements")
+        assert refused.status_code == 503
+        assert refused.headers["Retry-After"] == "5"
+        assert refused.json()["code"] == "unavailable"
