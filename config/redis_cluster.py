@@ -180,7 +180,9 @@ class BoundedCluster(RedisCluster):
         elif isinstance(error, AskError):
             # The slot is on its way, and this name is there already.
             node = self.get_node(error.host, error.port) or self._meet(error.host, error.port)
-            return self._send_to(node, [(("ASKING",), {}), command])[1]
+            asked = self._send_to(node, [(("ASKING",), {}), command])[1]
+            # In the name of the server that has the slot: the other one is seen to take over.
+            return Answer(asked.value, answer.server)
         elif isinstance(error, ClusterDownError):
             self._watch.hurry()
         return answer

@@ -93,6 +93,14 @@ class RedisCluster:
             timeout_seconds=timeout_seconds,
         )
 
+    def restore(self) -> None:
+        """Start again what was killed or paused, and empty it; who is master may have changed."""
+        for node in self.nodes:
+            node.resume()
+            node.start()
+        self.wait_until_whole()
+        self.flush()
+
     def find_slot(self, name: str) -> int:
         return int(ask_text(self.nodes[0].port, "CLUSTER", "KEYSLOT", name))
 
@@ -133,11 +141,12 @@ class RedisCluster:
     def migrate(self, source: ClusterNode, target: ClusterNode, slots: Iterable[int]) -> None:
         """Move slots with their keys, one by one, as `redis-cli --cluster reshard` does."""
         others = [node for node in self.masters if node not in (source, target)]
+        new_owner = target.node_id
         for slot in slots:
             self.open_slot(source, target, slot)
             self.move_keys(source, target, slot)
             for node in (target, source, *others):
-                ask(node.port, "CLUSTER", "SETSLOT", slot, "NODE", target.node_id)
+                ask(node.port, "CLUSTER", "SETSLOT", slot, "NODE", new_owner)
 
     def open_slot(self, source: ClusterNode, target: ClusterNode, slot: int) -> None:
         """From here on what the source has not got is asked of the target."""

@@ -105,8 +105,26 @@ class RedisSentinel:
         wait_until(lambda: all(_is_in_step(server) for server in self.servers[1:]))
         for sentinel in self.sentinels:
             sentinel.start()
-        wait_until(lambda: all(sentinel.sees_everyone() for sentinel in self.sentinels))
+        wait_until(self._is_whole)
         return self
+
+    def restore(self) -> None:
+        """Start again what was killed or paused, and empty it; who is master may have changed."""
+        for process in (*self.sentinels, *self.servers):
+            process.resume()
+            process.start()
+        master = self.master
+        ask(master.port, "REPLICAOF", "NO", "ONE")
+        # Sentinel would say so too, but it looks at a server that came back every ten seconds.
+        for replica in self.replicas:
+            ask(replica.port, "REPLICAOF", HOST, master.port)
+        wait_until(self._is_whole)
+        self.flush()
+
+    def _is_whole(self) -> bool:
+        return all(s.sees_everyone() for s in self.sentinels) and all(
+            map(_is_in_step, self.replicas)
+        )
 
     def wait_for_another_master(self, old: Redis, timeout_seconds: float = 30) -> None:
         """Until all Sentinels name another server and it takes writes."""
