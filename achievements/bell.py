@@ -6,14 +6,18 @@ ten times a second.
 
 import time
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import structlog
 from django.conf import settings
+from django.core.cache import cache
 
 NAME: Final = "outbox:bell"
 POLL_SECONDS: Final = 0.1
 _TIMEOUT_SECONDS: Final = 0.25
+# One server is asked over connections of our own, which may wait longer than a cache's. For a
+# cluster or Sentinel the cache's client knows where to go: it is asked for short waits in a row.
+_ONE_SERVER: Final = ("redis:", "rediss:", "unix:")
 
 logger = structlog.get_logger(__name__)
 
@@ -25,8 +29,8 @@ def ring() -> None:
     from redis.exceptions import RedisError
 
     try:
-        pipeline = _connect(_TIMEOUT_SECONDS).pipeline(transaction=False)
-        pipeline.lpush(NAME, 1).ltrim(NAME, 0, 0).execute()
+        redis = _connect(_TIMEOUT_SECONDS) if _is_one_server() else _share()
+        redis.pipeline(transaction=False).lpush(NAME, 1).ltrim(NAME, 0, 0).execute()
     except RedisError:
         logger.warning("bell_not_rung", exc_info=True)
 
@@ -39,9 +43,27 @@ def wait(seconds: float) -> None:
     from redis.exceptions import RedisError
 
     try:
-        _connect(seconds + 1).blpop([NAME], timeout=int(seconds))
+        if _is_one_server():
+            _connect(seconds + 1).blpop([NAME], timeout=int(seconds))
+        else:
+            _wait_in_steps(seconds)
     except RedisError:
         time.sleep(POLL_SECONDS)
+
+
+def _is_one_server() -> bool:
+    return str(settings.REDIS_URL).startswith(_ONE_SERVER)
+
+
+def _share() -> Any:
+    return cast(Any, cache).client.get_client(write=True)
+
+
+def _wait_in_steps(seconds: float) -> None:
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        if _share().blpop([NAME], timeout=POLL_SECONDS):
+            return
 
 
 @lru_cache(maxsize=4)

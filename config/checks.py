@@ -12,6 +12,7 @@ from django.db import connections
 from achievements import failpoints
 from achievements.partitions import read_partition_count
 from achievements.topics import EVENTS_PARTITIONS
+from config.redis_cache import CLUSTER_SCHEMES, SENTINEL_SCHEMES, read_scheme
 
 TAG = "laurel"
 SHORTEST_SECRET = 32
@@ -42,6 +43,23 @@ def check_transport(
             )
         ]
     return []
+
+
+def check_broker(app_configs: Iterable[AppConfig] | None, **kwargs: object) -> list[CheckMessage]:
+    scheme = read_scheme(settings.CELERY_BROKER_URL or "")
+    if scheme in CLUSTER_SCHEMES:
+        problem = "a queue's keys lie in different slots and cannot be changed in one step"
+    elif scheme in SENTINEL_SCHEMES:
+        problem = "Celery does not know this way to name Sentinels"
+    else:
+        return []
+    return [
+        Error(
+            f"CELERY_BROKER_URL begins with {scheme}: {problem}.",
+            hint="Set CELERY_BROKER_URL=redis://host:port/0, a Redis of its own.",
+            id="laurel.E011",
+        )
+    ]
 
 
 def check_shared_cache(
@@ -231,6 +249,7 @@ def check_failpoints(
 
 ALL_CHECKS: tuple[Callable[..., list[CheckMessage]], ...] = (
     check_transport,
+    check_broker,
     check_shared_cache,
     check_consumers,
     check_secrets,

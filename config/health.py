@@ -12,7 +12,8 @@ from django.views.decorators.http import require_safe
 
 logger = structlog.get_logger(__name__)
 
-PROBE_NAME = "readyz:probe"
+# Enough names to meet every master of a Redis Cluster.
+PROBE_NAMES = tuple(f"readyz:probe:{number}" for number in range(16))
 
 
 @require_safe
@@ -48,9 +49,12 @@ def check_database() -> str:
 
 def check_cache() -> str:
     # The cache ignores its own failures, so only a value that comes back proves that it works.
-    value = secrets.token_hex(8)
-    default_cache.set(PROBE_NAME, value, timeout=10)
-    return "ok" if default_cache.get(PROBE_NAME) == value else "unreachable"
+    values = dict.fromkeys(PROBE_NAMES, secrets.token_hex(8))
+    default_cache.set_many(values, timeout=10)
+    found = default_cache.get_many(PROBE_NAMES)
+    if found == values:
+        return "ok"
+    return "partly unreachable" if values.items() & found.items() else "unreachable"
 
 
 def _has_all_migrations() -> bool:

@@ -1,7 +1,6 @@
 """Every setting of the project, from environment variables alone (.env.example lists them)."""
 
 import logging
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,6 @@ import django_stubs_ext
 from django.templatetags.static import static
 
 from config.environment import (
-    SettingError,
     env,
     read_choice,
     read_database,
@@ -22,6 +20,7 @@ from config.environment import (
     read_text,
 )
 from config.logs import build_logging
+from config.redis_cache import build_cache
 
 # Lets classes of Django take type parameters when the program runs, as the type checker reads them.
 django_stubs_ext.monkeypatch()
@@ -114,10 +113,8 @@ DATABASES = {
 # Read when the tables of users are created; the migration records what it used.
 USER_TABLE_PARTITIONS = read_int("USER_TABLE_PARTITIONS", 8)
 
-# Cache: in this process by default, Redis by URL. Names are exactly the documented keys, and a
-# cache that is away makes reads slower but never fails a request.
+# Cache: in this process by default; by URL in one Redis, a Redis Cluster, or what Sentinel names.
 REDIS_URL = read_text("REDIS_URL")
-REDIS_TIMEOUT_SECONDS = 0.25
 CACHES: dict[str, dict[str, Any]] = {
     "default": {
         "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
@@ -126,19 +123,7 @@ CACHES: dict[str, dict[str, Any]] = {
     }
 }
 if REDIS_URL:
-    if find_spec("django_redis") is None:
-        raise SettingError("REDIS_URL is set but django-redis is missing: see requirements.txt.")
-    CACHES["default"] = {
-        "BACKEND": "django_redis.cache.RedisCache",
-        "LOCATION": REDIS_URL,
-        "KEY_FUNCTION": "config.cache_names.keep_name",
-        "OPTIONS": {
-            "SERIALIZER": "config.redis_serializer.DocumentSerializer",
-            "SOCKET_CONNECT_TIMEOUT": REDIS_TIMEOUT_SECONDS,
-            "SOCKET_TIMEOUT": REDIS_TIMEOUT_SECONDS,
-            "IGNORE_EXCEPTIONS": True,
-        },
-    }
+    CACHES["default"] = build_cache(REDIS_URL, name="REDIS_URL")
 DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS = True
 DJANGO_REDIS_LOGGER = "config.cache"
 

@@ -1,8 +1,9 @@
 """Runs a command beside real servers: python -m deploy.local mariadb redis broker -- COMMAND.
 
-`mariadb` sets DATABASE_URL (and DATABASE_ADMIN_URL), `redis` sets REDIS_URL, `broker` is a second
-Redis and sets CELERY_BROKER_URL, `kafka` sets KAFKA_BOOTSTRAP_SERVERS, `influxdb` sets
-INFLUXDB_URL. Everything stops when the command ends.
+`mariadb` sets DATABASE_URL (and DATABASE_ADMIN_URL); `redis`, `redis-cluster` (six servers) or
+`redis-sentinel` (three, and three Sentinels) sets REDIS_URL; `broker` is a second Redis and sets
+CELERY_BROKER_URL; `kafka` sets KAFKA_BOOTSTRAP_SERVERS, `influxdb` sets INFLUXDB_URL. Everything
+stops when the command ends.
 """
 
 import argparse
@@ -16,11 +17,18 @@ from types import FrameType
 from deploy.local.influxdb import InfluxDB
 from deploy.local.kafka import Kafka
 from deploy.local.process import LocalProcess, MissingProgram, StartError
+from deploy.local.redis_cluster import RedisCluster
+from deploy.local.redis_sentinel import RedisSentinel
 from deploy.local.servers import MariaDB, Redis
 
-SERVERS: dict[str, type[LocalProcess]] = {
-    "mariadb": MariaDB,
+CACHES: dict[str, type[Redis | RedisCluster | RedisSentinel]] = {
     "redis": Redis,
+    "redis-cluster": RedisCluster,
+    "redis-sentinel": RedisSentinel,
+}
+SERVERS: dict[str, type[LocalProcess | RedisCluster | RedisSentinel]] = {
+    "mariadb": MariaDB,
+    **CACHES,
     "broker": Redis,
     "kafka": Kafka,
     "influxdb": InfluxDB,
@@ -43,6 +51,8 @@ def read_arguments(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]
     command = arguments[split + 1 :]
     if not options.servers or set(options.servers) - set(SERVERS):
         parser.error(f"name one or more of {', '.join(SERVERS)}")
+    if len(set(options.servers) & set(CACHES)) > 1:
+        parser.error(f"name one of {', '.join(CACHES)}: each sets REDIS_URL")
     if not command and not options.check:
         parser.error("no command given after --")
     return options, command
@@ -57,8 +67,8 @@ def start_servers(
         mariadb = stack.enter_context(MariaDB(mariadb_options))
         environment["DATABASE_URL"] = mariadb.url
         environment["DATABASE_ADMIN_URL"] = mariadb.admin_url
-    if "redis" in names:
-        environment["REDIS_URL"] = stack.enter_context(Redis()).url
+    for name in set(names) & set(CACHES):
+        environment["REDIS_URL"] = stack.enter_context(CACHES[name]()).url
     if "broker" in names:
         environment["CELERY_BROKER_URL"] = stack.enter_context(Redis()).url
     if "kafka" in names:

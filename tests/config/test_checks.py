@@ -40,6 +40,10 @@ def test_the_embedded_default_is_accepted(settings) -> None:
         ({}, []),
         ({"EVENT_TRANSPORT": "kafka", "KAFKA_BOOTSTRAP_SERVERS": ""}, ["laurel.E001"]),
         ({"EVENT_TRANSPORT": "celery", "CELERY_BROKER_URL": None}, ["laurel.E002"]),
+        ({"CELERY_BROKER_URL": "redis-cluster://b:1,c:1"}, ["laurel.E011"]),
+        ({"CELERY_BROKER_URL": "rediss-cluster://b:1"}, ["laurel.E011"]),
+        ({"CELERY_BROKER_URL": "redis-sentinel://b:1/laurel"}, ["laurel.E011"]),
+        ({"REDIS_URL": "redis-cluster://b:1,c:1", "WEB_WORKERS": 4}, []),
         ({"REDIS_URL": "", "WEB_WORKERS": 4}, ["laurel.E003"]),
         (
             {"REDIS_URL": "", "EVENT_TRANSPORT": "celery", "CELERY_BROKER_URL": "redis://b/0"},

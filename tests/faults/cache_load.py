@@ -1,0 +1,127 @@
+"""Threads that commit and forget, and threads that read documents, while Redis is being hurt."""
+
+import random
+import threading
+import time
+from collections import Counter
+from statistics import quantiles
+from typing import Self
+
+from django.core.cache import cache as store
+
+from achievements import cache
+from achievements.documents import Document, Stamp, decode_document, fetch_document
+
+FIRST_USER = 7_000_001
+
+
+class Load:
+    """A dictionary of revisions stands for the database: a commit raises one by one.
+
+    What a reader got counts as stale when it is older than what was committed, and forgotten,
+    before it began to read.
+    """
+
+    def __init__(self, *, users: int = 200, writers: int = 2, readers: int = 4) -> None:
+        self.users = range(FIRST_USER, FIRST_USER + users)
+        self.revisions = dict.fromkeys(self.users, 1)
+        self.forgotten = dict.fromkeys(self.users, 1)
+        self.builds: Counter[int] = Counter()
+        self.seconds: list[float] = []
+        self.stale_reads: list[tuple[float, int]] = []
+        self.errors: list[BaseException] = []
+        self.commits = 0
+        self._locks = {user: threading.Lock() for user in self.users}
+        self._counting = threading.Lock()
+        self._are_writing = threading.Event()
+        self._are_reading = threading.Event()
+        self._threads = [
+            *(threading.Thread(target=self._repeat, args=(self._are_writing, self._commit, 0.004))
+              for _ in range(writers)),
+            *(threading.Thread(target=self._repeat, args=(self._are_reading, self.read, 0.001))
+              for _ in range(readers)),
+        ]  # fmt: skip
+
+    def _repeat(self, may_go_on: threading.Event, step, pause_seconds: float) -> None:
+        chance = random.Random()
+        while may_go_on.is_set():
+            try:
+                step(chance.choice(self.users))
+            except BaseException as error:
+                self.errors.append(error)
+            time.sleep(pause_seconds)
+
+    def _commit(self, user: int) -> None:
+        self.commit([user])
+
+    def commit(self, users: list[int]) -> None:
+        for user in users:
+            with self._locks[user]:
+                self.revisions[user] += 1
+        seen = {user: self.revisions[user] for user in users}
+        cache.forget_achievements(users)
+        for user in users:
+            with self._locks[user]:
+                self.forgotten[user] = max(self.forgotten[user], seen[user])
+        self.commits += 1
+
+    def read(self, user: int) -> int:
+        """The revision that a visitor is shown."""
+        forgotten = self.forgotten[user]
+        began = time.monotonic()
+        document = self.fetch(user)
+        ended = time.monotonic()
+        self.seconds.append(ended - began)
+        if document.revision < forgotten:
+            self.stale_reads.append((ended, user))
+        return document.revision
+
+    def fetch(self, user: int) -> Document:
+        return fetch_document(
+            cache.name_achievements(user),
+            ttl_seconds=600,
+            edition=1,
+            read_stamp=lambda: Stamp(self.revisions[user]),
+            build=lambda: self._build(user),
+        )
+
+    def _build(self, user: int) -> bytes:
+        with self._counting:
+            self.builds[user] += 1
+        return b'{"revision":%d}' % self.revisions[user] + b" " * 2000
+
+    def find_stale(self) -> list[int]:
+        """Users whose document in the cache is older than the database."""
+        names = {cache.name_achievements(user): user for user in self.users}
+        found = {name: decode_document(store.get(name)) for name in names}
+        return [
+            names[name]
+            for name, document in found.items()
+            if document is not None and document.revision < self.revisions[names[name]]
+        ]
+
+    def count_cached(self) -> int:
+        return sum(store.get(cache.name_achievements(user)) is not None for user in self.users)
+
+    def warm(self) -> None:
+        for user in self.users:
+            self.read(user)
+
+    def stop_writing(self) -> None:
+        self._are_writing.clear()
+
+    def measure_p95(self) -> float:
+        return quantiles(self.seconds, n=20)[-1]
+
+    def __enter__(self) -> Self:
+        self._are_writing.set()
+        self._are_reading.set()
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._are_writing.clear()
+        self._are_reading.clear()
+        for thread in self._threads:
+            thread.join()

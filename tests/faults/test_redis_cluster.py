@@ -1,0 +1,156 @@
+"""A Redis Cluster that fails over, moves slots, is emptied, hangs or is gone, under load."""
+
+import time
+
+import pytest
+from django.core.cache import cache as store
+
+from achievements import cache
+from deploy.local.redis_cluster import RedisCluster, wait_until
+from deploy.local.redis_protocol import ask
+from tests.faults.cache_load import FIRST_USER, Load
+
+pytestmark = pytest.mark.real
+
+NAME = cache.name_achievements(FIRST_USER)
+
+
+def wait_until_true(load: Load, cluster: RedisCluster) -> None:
+    """Until the cache holds every document again and none is older than the database."""
+
+    def is_true() -> bool:
+        load.warm()
+        return load.count_cached() == len(load.users)
+
+    wait_until(is_true, timeout_seconds=10)
+    assert load.find_stale() == []
+
+
+def test_a_master_dies_under_load(redis_cluster) -> None:
+    dead = redis_cluster.find_master(NAME)
+    replica = redis_cluster.find_replica(dead)
+    load = Load()
+    load.warm()
+    with load:
+        time.sleep(0.5)
+        dead.kill()
+        wait_until(replica.is_master)
+        time.sleep(1)
+        load.stop_writing()
+        time.sleep(2)
+    assert load.errors == []
+    assert max(load.seconds) < 1
+    assert load.measure_p95() < 0.05
+    assert load.find_stale() == []
+    wait_until_true(load, redis_cluster)
+
+
+def lose_the_next_deletion(cluster: RedisCluster, load: Load) -> None:
+    """A commit whose deletion the master answers and takes to its grave."""
+    master = cluster.find_master(NAME)
+    replica = cluster.find_replica(master)
+    replica.pause()
+    ask(master.port, "CLIENT", "KILL", "TYPE", "REPLICA")
+    load.commit([FIRST_USER])
+    assert not ask(master.port, "EXISTS", NAME)
+    master.kill()
+    replica.resume()
+    wait_until(replica.is_master)
+
+
+def test_a_failover_brings_back_what_was_deleted(redis_cluster, monkeypatch) -> None:
+    """Replication is not waited for: this is what the deletions are remembered for."""
+    client = store.client.get_client()
+    monkeypatch.setattr(client.deletions, "list_doubtful", lambda *_, **__: [])
+    load = Load()
+    load.warm()
+    lose_the_next_deletion(redis_cluster, load)
+    time.sleep(1)
+    assert load.read(FIRST_USER) == 1
+    assert load.revisions[FIRST_USER] == 2
+    monkeypatch.undo()
+    wait_until(lambda: load.read(FIRST_USER) == 2, timeout_seconds=3)
+    assert load.find_stale() == []
+
+
+def test_what_a_failover_brought_back_is_deleted_at_once(redis_cluster) -> None:
+    load = Load()
+    load.warm()
+    lose_the_next_deletion(redis_cluster, load)
+    wait_until(lambda: load.read(FIRST_USER) == 2, timeout_seconds=2)
+    assert load.find_stale() == []
+
+
+def test_slots_move_under_load(redis_cluster) -> None:
+    load = Load()
+    load.warm()
+    source, target, _ = redis_cluster.masters
+    slots = {redis_cluster.find_slot(cache.name_achievements(user)) for user in load.users}
+    moving = sorted(slots & set(redis_cluster.list_slots(source)))
+    assert len(moving) > 20
+    with load:
+        redis_cluster.migrate(source, target, [*moving, *range(0)])
+        load.stop_writing()
+        time.sleep(1.5)
+    assert load.errors == []
+    assert max(load.seconds) < 1
+    assert load.measure_p95() < 0.05
+    assert load.find_stale() == []
+    wait_until_true(load, redis_cluster)
+
+
+def test_everything_is_flushed_under_load(redis_cluster) -> None:
+    load = Load(writers=0, readers=8)
+    load.warm()
+    with load:
+        time.sleep(0.3)
+        load.builds.clear()
+        redis_cluster.flush()
+        time.sleep(1.5)
+    assert load.errors == []
+    assert len(load.builds) == len(load.users)
+    assert max(load.builds.values()) <= 2
+    assert load.measure_p95() < 0.1
+
+
+def test_a_master_hangs(redis_cluster) -> None:
+    load = Load()
+    load.warm()
+    with load:
+        time.sleep(0.3)
+        load.seconds.clear()
+        hung = redis_cluster.find_master(NAME)
+        hung.pause()
+        time.sleep(3)
+        hung.resume()
+        load.stop_writing()
+        time.sleep(2.5)
+    assert load.errors == []
+    assert max(load.seconds) < 1
+    assert load.measure_p95() < 0.1
+    assert load.find_stale() == []
+    wait_until_true(load, redis_cluster)
+
+
+@pytest.mark.django_db
+def test_all_of_it_is_gone_and_comes_back(redis_cluster, client) -> None:
+    load = Load()
+    load.warm()
+    assert client.get("/readyz").json()["status"] == "ok"
+    redis_cluster.masters[0].kill()
+    response = client.get("/readyz")
+    assert response.status_code == 200
+    assert response.json()["checks"]["cache"] == "partly unreachable"
+    redis_cluster.kill()
+    with load:
+        time.sleep(1)
+        response = client.get("/readyz")
+        load.stop_writing()
+    assert (response.status_code, response.json()["status"]) == (200, "degraded")
+    assert response.json()["checks"]["cache"] == "unreachable"
+    assert load.errors == []
+    assert max(load.seconds) < 1
+    assert load.measure_p95() < 0.05
+    redis_cluster.restore()
+    wait_until(lambda: client.get("/readyz").json()["status"] == "ok", timeout_seconds=5)
+    wait_until_true(load, redis_cluster)

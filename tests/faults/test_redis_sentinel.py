@@ -1,0 +1,144 @@
+"""Redis under Sentinel that fails over, is emptied, hangs or is gone, under load."""
+
+import time
+
+import pytest
+from django.core.cache import cache as store
+
+from achievements import cache
+from deploy.local.redis_cluster import wait_until
+from deploy.local.redis_protocol import ask
+from deploy.local.redis_sentinel import RedisSentinel
+from tests.faults.cache_load import FIRST_USER, Load
+
+pytestmark = pytest.mark.real
+
+NAME = cache.name_achievements(FIRST_USER)
+
+
+def wait_until_true(load: Load) -> None:
+    """Until the cache holds every document again and none is older than the database."""
+
+    def is_true() -> bool:
+        load.warm()
+        return load.count_cached() == len(load.users)
+
+    wait_until(is_true, timeout_seconds=10)
+    assert load.find_stale() == []
+
+
+def test_the_operations_of_the_project(redis_sentinel) -> None:
+    names = [f"user:{{{user}}}:achievements" for user in range(100)]
+    store.set_many(dict.fromkeys(names, b"document"), timeout=60)
+    assert store.get_many(names) == dict.fromkeys(names, b"document")
+    assert store.delete_many(names[:60]) == 60
+    assert store.delete_many(names) == 40
+    assert store.add("count", 1, 60)
+    assert store.incr("count") == 2
+    assert store.touch("count", 100)
+    raw = store.client.get_client(write=True)
+    assert raw.eval("return redis.call('GET', KEYS[1])", 1, "count") == b"2"
+    assert raw.pipeline(transaction=False).zadd("z", {"a": 1}).zmscore("z", ["a"]).execute() == [
+        1,
+        [1.0],
+    ]
+    assert ask(redis_sentinel.master.port, "GET", "count") == "2"
+
+
+def test_the_master_dies_under_load(redis_sentinel) -> None:
+    dead = redis_sentinel.master
+    load = Load()
+    load.warm()
+    with load:
+        time.sleep(0.5)
+        dead.kill()
+        redis_sentinel.wait_for_another_master(dead)
+        time.sleep(1)
+        load.stop_writing()
+        time.sleep(2)
+    assert load.errors == []
+    assert max(load.seconds) < 1
+    assert load.measure_p95() < 0.05
+    assert load.find_stale() == []
+    wait_until_true(load)
+
+
+def lose_the_next_deletion(servers: RedisSentinel, load: Load) -> None:
+    """A commit whose deletion the master answers and takes to its grave."""
+    master = servers.master
+    replicas = servers.replicas
+    for replica in replicas:
+        replica.pause()
+    ask(master.port, "CLIENT", "KILL", "TYPE", "REPLICA")
+    load.commit([FIRST_USER])
+    assert not ask(master.port, "EXISTS", NAME)
+    master.kill()
+    for replica in replicas:
+        replica.resume()
+    servers.wait_for_another_master(master)
+
+
+def test_a_failover_brings_back_what_was_deleted(redis_sentinel, monkeypatch) -> None:
+    """Replication is not waited for: this is what the deletions are remembered for."""
+    deletions = store.client.watch().deletions
+    monkeypatch.setattr(deletions, "list_doubtful", lambda *_, **__: [])
+    load = Load()
+    load.warm()
+    lose_the_next_deletion(redis_sentinel, load)
+    wait_until(lambda: store.get(NAME) is not None, timeout_seconds=5)
+    assert load.read(FIRST_USER) == 1
+    assert load.revisions[FIRST_USER] == 2
+    monkeypatch.undo()
+    wait_until(lambda: load.read(FIRST_USER) == 2, timeout_seconds=3)
+    assert load.find_stale() == []
+
+
+def test_everything_is_flushed_under_load(redis_sentinel) -> None:
+    load = Load(writers=0, readers=8)
+    load.warm()
+    with load:
+        time.sleep(0.3)
+        load.builds.clear()
+        redis_sentinel.flush()
+        time.sleep(1.5)
+    assert load.errors == []
+    assert len(load.builds) == len(load.users)
+    assert max(load.builds.values()) <= 2
+
+
+def test_the_master_hangs(redis_sentinel) -> None:
+    load = Load()
+    load.warm()
+    hung = redis_sentinel.master
+    with load:
+        time.sleep(0.3)
+        load.seconds.clear()
+        hung.pause()
+        redis_sentinel.wait_for_another_master(hung)
+        time.sleep(1)
+        hung.resume()
+        load.stop_writing()
+        time.sleep(2.5)
+    assert load.errors == []
+    assert max(load.seconds) < 1
+    assert load.measure_p95() < 0.3
+    assert load.find_stale() == []
+    wait_until_true(load)
+
+
+@pytest.mark.django_db
+def test_all_of_it_is_gone_and_comes_back(redis_sentinel, client) -> None:
+    load = Load()
+    load.warm()
+    assert client.get("/readyz").json()["status"] == "ok"
+    redis_sentinel.kill()
+    with load:
+        time.sleep(1)
+        response = client.get("/readyz")
+        load.stop_writing()
+    assert (response.status_code, response.json()["status"]) == (200, "degraded")
+    assert load.errors == []
+    assert max(load.seconds) < 1
+    redis_sentinel.restore()
+    wait_until(lambda: client.get("/readyz").json()["status"] == "ok", timeout_seconds=10)
+    wait_until_true(load)
