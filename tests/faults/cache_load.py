@@ -9,8 +9,15 @@ from typing import Self
 
 from django.core.cache import cache as store
 
-from achievements import cache
-from achievements.documents import Document, Stamp, decode_document, fetch_document
+from achievements import cache, keys
+from achievements.documents import (
+    Built,
+    Document,
+    Recipe,
+    Stamp,
+    decode_document,
+    fetch_document,
+)
 
 FIRST_USER = 7_000_001
 
@@ -59,7 +66,7 @@ class Load:
             with self._locks[user]:
                 self.revisions[user] += 1
         seen = {user: self.revisions[user] for user in users}
-        cache.forget_achievements(users)
+        cache.forget(map(keys.name_achievements, users))
         for user in users:
             with self._locks[user]:
                 self.forgotten[user] = max(self.forgotten[user], seen[user])
@@ -77,22 +84,23 @@ class Load:
         return document.revision
 
     def fetch(self, user: int) -> Document:
-        return fetch_document(
-            cache.name_achievements(user),
-            ttl_seconds=600,
+        recipe = Recipe(
+            kind="test",
             edition=1,
-            read_stamp=lambda: Stamp(self.revisions[user]),
-            build=lambda: self._build(user),
+            ttl_seconds=lambda stamp: 600,
+            build=lambda names: {name: self._build(user) for name in names},
         )
+        return fetch_document(keys.name_achievements(user), recipe)
 
-    def _build(self, user: int) -> bytes:
+    def _build(self, user: int) -> Built:
         with self._counting:
             self.builds[user] += 1
-        return b'{"revision":%d}' % self.revisions[user] + b" " * 2000
+        revision = self.revisions[user]
+        return Built(b'{"revision":%d}' % revision + b" " * 2000, Stamp(revision))
 
     def find_stale(self) -> list[int]:
         """Users whose document in the cache is older than the database."""
-        names = {cache.name_achievements(user): user for user in self.users}
+        names = {keys.name_achievements(user): user for user in self.users}
         found = {name: decode_document(store.get(name)) for name in names}
         return [
             names[name]
@@ -101,7 +109,7 @@ class Load:
         ]
 
     def count_cached(self) -> int:
-        return sum(store.get(cache.name_achievements(user)) is not None for user in self.users)
+        return sum(store.get(keys.name_achievements(user)) is not None for user in self.users)
 
     def warm(self) -> None:
         for user in self.users:

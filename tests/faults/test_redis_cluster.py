@@ -5,14 +5,14 @@ import time
 import pytest
 from django.core.cache import cache as store
 
-from achievements import cache
+from achievements import keys
 from deploy.local.redis_cluster import RedisCluster, wait_until
 from deploy.local.redis_protocol import ask
 from tests.faults.cache_load import FIRST_USER, Load
 
 pytestmark = pytest.mark.real
 
-NAME = cache.name_achievements(FIRST_USER)
+NAME = keys.name_achievements(FIRST_USER)
 
 
 def wait_until_true(load: Load, cluster: RedisCluster) -> None:
@@ -85,7 +85,7 @@ def test_slots_move_under_load(redis_cluster) -> None:
     load = Load()
     load.warm()
     source, target, _ = redis_cluster.masters
-    slots = {redis_cluster.find_slot(cache.name_achievements(user)) for user in load.users}
+    slots = {redis_cluster.find_slot(keys.name_achievements(user)) for user in load.users}
     moving = sorted(slots & set(redis_cluster.list_slots(source)))
     assert len(moving) > 20
     with load:

@@ -5,7 +5,7 @@ import time
 import pytest
 from django.core.cache import cache as store
 
-from achievements import cache
+from achievements import keys
 from deploy.local.redis_cluster import wait_until
 from deploy.local.redis_protocol import ask
 from deploy.local.redis_sentinel import RedisSentinel
@@ -13,7 +13,7 @@ from tests.faults.cache_load import FIRST_USER, Load
 
 pytestmark = pytest.mark.real
 
-NAME = cache.name_achievements(FIRST_USER)
+NAME = keys.name_achievements(FIRST_USER)
 
 
 def wait_until_true(load: Load) -> None:
