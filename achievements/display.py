@@ -72,7 +72,7 @@ class Display:
             "name": self.show_name(held=held),
             "description": MASKED_DESCRIPTION if is_undescribed else description,
             "category": achievement.category,
-            "icon": static(f"achievements/icons/{icon}.svg"),
+            "icon": find_icon(icon),
         }
 
     def sum_points(self, held: int) -> int:
@@ -150,6 +150,12 @@ def _read_catalogue(rulebook: Rulebook) -> Catalogue:
         nodes = tuple(set_target(node, level.get("target")) for level in achievement.levels)
         displays.append(Display(achievement, node, nodes))
     return Catalogue(rulebook, displays)
+
+
+@lru_cache(maxsize=1024)
+def find_icon(name: str) -> str:
+    """Return the address of an icon; asking the storage costs more than all else of an entry."""
+    return static(f"achievements/icons/{name}.svg")
 
 
 def make_opaque_slug(slug: str) -> str:

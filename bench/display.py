@@ -1,101 +1,80 @@
-"""Reading a profile over HTTP: ready bytes from the cache beside an uncached read through DRF."""
+"""Measures what readers meet: python -m bench.display [PART ...], or make bench-display.
 
-import json
+It starts MariaDB, Redis, Kafka, the site and its edge on ports of their own, and stops them.
+PART: reads, growth, mix, watched, together, flush; without one, all of them.
+"""
+
+import argparse
 import os
+import signal
 import sys
-from datetime import timedelta
-from functools import partial
-from pathlib import Path
+from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any, Final
-from urllib.request import urlopen
 
-from django.core.management import call_command
-
-from achievements import tables
-from achievements.progress import encode_progress, start_progress
-from achievements.rulebook import Rulebook
-from bench.load import find_generator, measure_requests
+from bench.pipeline_site import start_site
 from bench.report import Report
-from bench.timing import alternate, compare
-from bench.workload import START
-from deploy.local.process import HOST, LocalProcess, find_free_port
+from deploy.local.process import MissingProgram, StartError
 
-FIRST_USER: Final = 900_000_001
-USERS: Final = 200
-UNLOCKS: Final = 50
-ROUNDS: Final = 5
-SECONDS: Final = 2
-READY: Final = "/api/v1/users/{}/achievements"
-UNCACHED: Final = "/bench/users/{}/achievements"
-ROOT: Final = Path(__file__).parent.parent
+PARTS: Final = ("reads", "growth", "mix", "watched", "together", "flush")
 
 
-class SiteServer(LocalProcess):
-    """One granian process for WSGI, as `make run` starts it, with the baseline's address."""
-
-    name = "granian"
-
-    def build_command(self) -> list[str]:
-        return [
-            *(str(Path(sys.executable).with_name("granian")), "--interface", "wsgi"),
-            *("--host", HOST, "--port", str(self.port), "--workers", "1"),
-            *("--blocking-threads", "4", "--no-ws", "--log-level", "warning"),
-            *("--working-dir", str(ROOT), "bench.wsgi:application"),
-        ]
-
-    def is_ready(self) -> bool:
-        try:
-            with urlopen(f"http://{HOST}:{self.port}/livez", timeout=1) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    known_users: int = 50_000
+    cached_users: int = 950_000
+    kafka_users: int = 300_000
+    rounds: int = 3
+    seconds: float = 8.0
+    mix_seconds: float = 30.0
+    flush_seconds: float = 40.0
+    together_seconds: float = 20.0
 
 
-def measure_display(report: Report, rulebook: Rulebook) -> None:
-    insert_profiles(rulebook)
-    call_command("collectstatic", interactive=False, verbosity=0)  # icons have hashed names
-    ids = range(FIRST_USER, FIRST_USER + USERS)
-    os.chdir(ROOT)
-    with SiteServer(port=find_free_port()) as server:
-        ready, uncached = (read_json(server.port, p.format(FIRST_USER)) for p in (READY, UNCACHED))
-        if ready != uncached or ready["unlockedCount"] != UNLOCKS:
-            raise AssertionError("The two documents differ: a baseline must answer the same.")
-        for user_id in ids:  # fill the cache
-            read_json(server.port, READY.format(user_id))
-        rates = alternate(
-            {
-                name: partial(
-                    measure_requests,
-                    server.port,
-                    [address.format(user_id) for user_id in ids],
-                    seconds=SECONDS,
-                )
-                for name, address in (("ready", READY), ("drf", UNCACHED))
-            },
-            rounds=ROUNDS,
-            title="profile",
-        )
-    unit = f"requests/s, {find_generator()}"
-    report.add_rate("profile_ready_bytes", rates["ready"], unit=unit)
-    report.add_rate("profile_uncached_drf", rates["drf"], unit=unit)
-    report.add_ratio("ready_bytes_vs_drf", compare(rates["ready"], rates["drf"]), at_least=5)
+QUICK: Final = Sizes(
+    known_users=2_000, cached_users=20_000, kafka_users=20_000, rounds=1, seconds=2.0,
+    mix_seconds=4.0, flush_seconds=8.0, together_seconds=6.0,
+)  # fmt: skip
 
 
-def insert_profiles(rulebook: Rulebook) -> None:
-    """Give every user the first level of UNLOCKS achievements."""
-    state = encode_progress(start_progress(rulebook))
-    unlocked = [rule.definition.achievement_id for rule in rulebook.rules][:UNLOCKS]
-    for user_id in range(FIRST_USER, FIRST_USER + USERS):
-        tables.store_progress([(user_id, 1, state)])
-        tables.insert_unlocks(
-            [
-                tables.UnlockRow(user_id, achievement_id, 1, START + timedelta(hours=n), n, 1)
-                for n, achievement_id in enumerate(unlocked, start=1)
-            ]
-        )
-    tables.add_tallies({(a, 1): USERS for a in unlocked} | {tables.USERS_TALLY: USERS}, slot=0)
+def read_arguments() -> tuple[Sizes, list[str]]:
+    parser = argparse.ArgumentParser(prog="python -m bench.display", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--quick", action="store_true", help="a smoke: small sizes, one round")
+    for name, field in Sizes.__dataclass_fields__.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(field.default))
+    given: dict[str, Any] = vars(parser.parse_args())
+    if set(given["parts"]) - set(PARTS):
+        parser.error(f"name any of {', '.join(PARTS)}")
+    parts = [part for part in PARTS if part in given["parts"] or not given["parts"]]
+    default = QUICK if given["quick"] else Sizes()
+    chosen = {name: given[name] or getattr(default, name) for name in Sizes.__dataclass_fields__}
+    return Sizes(**chosen), parts
 
 
-def read_json(port: int, path: str) -> Any:
-    with urlopen(f"http://{HOST}:{port}{path}", timeout=10) as answer:
-        return json.load(answer)
+def main() -> int:
+    sizes, parts = read_arguments()
+    report = Report("display")
+    # Counted like anybody's calls, but never refused: all of them come from one address.
+    os.environ.update(THROTTLE_PUBLIC="100000000/minute", TRUSTED_PROXIES="127.0.0.1")
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        with ExitStack() as stack:
+            servers = start_site(stack)
+
+            from bench.display_run import Run  # only now: it imports models
+
+            run = Run(report, sizes, stack, servers)
+            for part in parts:
+                run.measure(part)
+    except (MissingProgram, StartError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    report.print_table()
+    if set(parts) == set(PARTS):
+        print(f"\nwritten to {report.write()}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -61,11 +61,9 @@ def measure_on_servers(report: Report, servers: dict[str, str], wanted: list[str
     django.setup()
 
     # Only now: they import models.
-    #    from bench.celery_drain import measure_celery
-    #    from bench.display import measure_display
     from bench.celery_drain import measure_celery
-    from bench.display import measure_display
     from bench.population import make_templates, prepare_database
+    from bench.ready import measure_display
     from bench.storage import measure_storage
 
     rulebook = prepare_database()
