@@ -89,9 +89,10 @@ class Run:
     def _measure_growth(self) -> None:
         """The same load on ten thousand users and on all of them, in alternation."""
         cached = self.display.cached
+        few = min(10_000, cached.count)
         for number in range(self.sizes.rounds):
             for name, count in (
-                ("few_users", min(10_000, cached.count)),
+                ("few_users", few),
                 ("all_users", cached.count),
             ):
                 found = run_wrk(
