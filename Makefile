@@ -23,12 +23,10 @@ format: ## Rewrite the code in the house style
 	@.venv/bin/ruff check --fix-only --quiet . ; .venv/bin/ruff format .
 
 bench-engine: ## Measure the rulebook and the engine; writes var/bench/engine.json
-	@. deploy/local/environment.sh && ensure_environment dev
-	@.venv/bin/python -m bench.engine
+	@exec deploy/local/bench.sh bench.engine
 
 bench-pipeline: ## Measure the Kafka pipeline; writes var/bench/pipeline.json (about 20 minutes)
-	@. deploy/local/environment.sh && ensure_environment dev
-	@.venv/bin/python -m bench.pipeline $(ARGS)
+	@exec deploy/local/bench.sh bench.pipeline $(ARGS)
 
 freeze: ## Renew requirements/constraints.txt from what .venv holds
 	@{ echo '# Exact versions of everything that the requirement files bring in. Renew: make freeze'; \

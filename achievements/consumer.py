@@ -5,11 +5,9 @@ and the engine applies nothing twice. While the database is away the partitions 
 and the group membership is kept alive; what the engine cannot apply becomes a dead letter.
 """
 
-import gc
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event as Flag
 from threading import Thread
@@ -28,15 +26,14 @@ from django.db import Error as DatabaseFailure  # InterfaceError is no DatabaseE
 from django.db import close_old_connections, connection
 
 from achievements import metrics
-from achievements.dead_letters import DeadLetter, DeadLetterLimit, make_record
-from achievements.engine import process_events
+from achievements.batches import BatchApplier
+from achievements.collector import rest_collector
 from achievements.errors import AchievementsError, NotDurable, StaleRulebook
-from achievements.events import EARLIEST, Event, EventError, decode_event
 from achievements.failpoints import reach
 from achievements.lag import forget_lag, measure_lag
-from achievements.producer import EventProducer
+from achievements.messages import is_readable, place_of, read_published_at
+from achievements.offsets import OffsetLedger
 from achievements.topics import CONSUMER_GROUP, EVENTS_TOPIC, make_consumer_settings
-from achievements.transactions import is_fault_of_events
 
 BATCH_EVENTS: Final = 100
 MAX_BATCH_EVENTS: Final = 500
@@ -46,10 +43,6 @@ MAX_DELAY_SECONDS: Final = 5.0
 LAG_EVERY_SECONDS: Final = 5.0
 HEARTBEAT_EVERY_SECONDS: Final = 1.0
 CLOSE_SECONDS: Final = 12.0
-COMMIT_EVERY_SECONDS: Final = 0.2
-COLLECT_EVERY_OBJECTS: Final = 50_000
-
-Place = tuple[int, int]  # a partition and an offset in it
 
 logger = structlog.get_logger(__name__)
 
@@ -78,17 +71,13 @@ class EventConsumer:
     def __init__(self, options: ConsumerOptions, stop: Flag) -> None:
         self.options = options
         self.stop = stop
-        self.limit = DeadLetterLimit()
-        self.producer = EventProducer()
+        self.applier = BatchApplier()
+        self.ledger = OffsetLedger()
         self.size = options.batch_events
         self.held: list[Message] = []  # taken from Kafka, not applied yet
-        self.judged: set[Place] = set()  # of these, what the limit has counted
         self.is_paused = False
         self.rewound: set[int] = set()  # partitions that were set to their start once
-        self.ends: dict[int, int] = {}  # the offset after what is applied, by partition
-        self.uncommitted: set[int] = set()  # partitions whose end the group does not know yet
-        self.newest_at: dict[int, float] = {}  # when the newest applied message was published
-        self.lag_due = self.heartbeat_due = self.commit_due = 0.0
+        self.lag_due = self.heartbeat_due = 0.0
         self.consumer = Consumer(
             {
                 **make_consumer_settings(
@@ -120,11 +109,11 @@ class EventConsumer:
                 if messages:
                     self._finish(messages)
         finally:
-            self._commit_last(self.ends)
+            self._commit_last(self.ledger.ends)
             # A static member that closes keeps its partitions until its session ends, so that
             # a restart moves nothing.
             self._close()
-            self.producer.close()
+            self.applier.close()
 
     def _close(self) -> None:
         """Leave, in time also when the cluster is away: nothing that is committed depends on it."""
@@ -140,19 +129,7 @@ class EventConsumer:
         is_full = len(messages) == self.size
         wanted = self.size * 2 if is_full else len(messages)
         self.size = min(self.options.max_batch_events, max(self.options.batch_events, wanted))
-        return [message for message in messages if self._is_readable(message)]
-
-    def _is_readable(self, message: Message) -> bool:
-        error = message.error()
-        if error is None:
-            return True
-        if error.code() == KafkaError._PARTITION_EOF or error.retriable():
-            return False
-        # Unknown topics and all brokers away pass by themselves; the client keeps trying.
-        logger.warning("kafka_error", error=str(error))
-        if error.fatal():
-            raise KafkaException(error)
-        return False
+        return [message for message in messages if is_readable(message)]
 
     def _finish(self, messages: list[Message]) -> None:
         """Apply a batch, waiting for the database as long as that takes, and commit.
@@ -163,7 +140,8 @@ class EventConsumer:
         failures = 0
         while self.held:
             try:
-                self._apply(self.held)
+                self.applier.apply(self.held)
+                reach("consumer_before_commit")
                 break
             except (DatabaseFailure, StaleRulebook, NotDurable) as error:
                 failures += 1
@@ -177,68 +155,28 @@ class EventConsumer:
         self._resume()
         self._commit(self.held)
         self.held = []
-        self.judged.clear()
-
-    def _apply(self, messages: Sequence[Message]) -> None:
-        letters: list[DeadLetter] = []
-        events: list[tuple[Message, Event]] = []
-        for message in messages:
-            try:
-                events.append((message, decode_message(message)))
-            except EventError as error:
-                letters.append(DeadLetter(message, str(error)))
-        apply_or_isolate(events, letters)
-        if letters or self.judged:
-            self._bury(messages, letters)
-        else:
-            self.limit.record_good(len(messages))
-        reach("consumer_before_commit")
-
-    def _bury(self, messages: Sequence[Message], letters: list[DeadLetter]) -> None:
-        """Publish dead letters; nothing is committed before the cluster has them."""
-        dead = {place_of(letter.message) for letter in letters}
-        places = [place_of(message) for message in messages]
-        self.limit.check([place in dead for place in places if place not in self.judged])
-        self.judged.update(places)
-        acknowledged = self.producer.publish([make_record(letter) for letter in letters])
-        if not all(acknowledged):
-            raise NotDurable("the topic of dead letters does not acknowledge")
-        metrics.DEAD_LETTERS.inc(len(letters))
-        for letter in letters:
-            logger.warning(
-                "dead_letter",
-                reason=letter.reason,
-                partition=letter.message.partition(),
-                offset=letter.message.offset(),
-            )
+        self.applier.finish()
 
     def _commit(self, messages: Sequence[Message]) -> None:
         """Note the position after each partition's last message, and commit it when it is due."""
-        for message in messages:
-            partition, offset = place_of(message)
-            if offset >= self.ends.get(partition, 0):
-                self.ends[partition] = offset + 1
-                self.newest_at[partition] = message.timestamp()[1] / 1000
-                self.uncommitted.add(partition)
+        # Those of a partition are in its order: the last one says it for all of them.
+        for message in {message.partition(): message for message in messages}.values():
+            self.ledger.record(*place_of(message), published_at=read_published_at(message))
         self._commit_due()
 
     def _commit_due(self) -> None:
-        """Commit without waiting, at most five times a second: for Kafka each one is a write."""
-        now = time.monotonic()
-        if self.uncommitted and now >= self.commit_due:
-            self.commit_due = now + COMMIT_EVERY_SECONDS
-            self._commit_offsets(self.uncommitted, asynchronous=True)
-            self.uncommitted = set()
+        """Commit without waiting."""
+        if due := self.ledger.take_due(time.monotonic()):
+            self._commit_ends(due, asynchronous=True)
 
     def _commit_last(self, partitions: Iterable[int]) -> None:
         """Wait for the last offsets, so that whoever comes next repeats nothing."""
-        last = self.ends.keys() & set(partitions)
-        if last:
+        if last := self.ledger.find_ends(partitions):
             # On the way out closing waits for the answer, and knows when to give up.
-            self._commit_offsets(last, asynchronous=self.stop.is_set())
+            self._commit_ends(last, asynchronous=self.stop.is_set())
 
-    def _commit_offsets(self, partitions: Iterable[int], *, asynchronous: bool) -> None:
-        offsets = [TopicPartition(EVENTS_TOPIC, p, self.ends[p]) for p in partitions]
+    def _commit_ends(self, ends: Mapping[int, int], *, asynchronous: bool) -> None:
+        offsets = [TopicPartition(EVENTS_TOPIC, number, end) for number, end in ends.items()]
         try:
             if asynchronous:
                 self.consumer.commit(offsets=offsets, asynchronous=True)
@@ -252,7 +190,7 @@ class EventConsumer:
         if failed is not None and failed.code() != KafkaError._NO_OFFSET:
             self._count_rejected(failed)
             # Those that are still ours are tried again: no further message may ever come.
-            self.uncommitted.update(p.partition for p in partitions if p.partition in self.ends)
+            self.ledger.put_back(p.partition for p in partitions)
 
     def _count_rejected(self, error: Any) -> None:
         """In a rebalance. A partition's next owner gets the batch again, harmlessly."""
@@ -269,7 +207,7 @@ class EventConsumer:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and not self.stop.is_set():
             message = self.consumer.poll(0.1)
-            if message is not None and self._is_readable(message):
+            if message is not None and is_readable(message):
                 self.held.append(message)
             self._beat()
 
@@ -291,18 +229,15 @@ class EventConsumer:
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """What is held of these partitions belongs to their next owner now."""
         gone = {p.partition for p in partitions}
-        self._commit_last(self.uncommitted & gone)
-        self.uncommitted -= gone
+        self._commit_last(self.ledger.uncommitted & gone)
+        self.ledger.forget(gone)
         self.held = [m for m in self.held if place_of(m)[0] not in gone]
-        for number in gone:
-            self.ends.pop(number, None)
-            self.newest_at.pop(number, None)
         forget_lag(gone)
         logger.info("partitions_revoked", partitions=sorted(gone))
 
     def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """The group took them while we were away: no commit of ours would be heard."""
-        self.uncommitted -= {p.partition for p in partitions}
+        self.ledger.forget(p.partition for p in partitions)
         self._on_revoke(consumer, partitions)
 
     def _beat(self) -> None:
@@ -313,61 +248,9 @@ class EventConsumer:
             self.options.heartbeat_file.touch()
         if now >= self.lag_due:
             self.lag_due = now + LAG_EVERY_SECONDS
-            measure_lag(self.consumer, self.ends, self.newest_at, is_paused=self.is_paused)
-
-
-def rest_collector() -> None:
-    """Let the collector look less often, and never at what was loaded to stay.
-
-    A batch makes thousands of lists and frees them by itself: by default they would have
-    the collector walk over everything several times a batch, a fifth of all the work.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECT_EVERY_OBJECTS, 10, 10)
-
-
-def place_of(message: Message) -> Place:
-    """Return the partition and the offset of a message that was received."""
-    partition, offset = message.partition(), message.offset()
-    assert partition is not None
-    assert offset is not None
-    return partition, offset
-
-
-def decode_message(message: Message) -> Event:
-    """Decode a message; one without occurredAt happened when it was published."""
-    # Its own time, not ours: a message that is replayed means the same as the first time. But it
-    # is the sender's clock that says so, and a time that cannot be is not believed.
-    at = now = datetime.now(UTC)
-    milliseconds = message.timestamp()[1]
-    if EARLIEST.timestamp() * 1000 <= milliseconds <= now.timestamp() * 1000:
-        at = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return decode_event(message.value() or b"", now=at)
-
-
-def apply_or_isolate(
-    events: Sequence[tuple[Message, Event]],
-    letters: list[DeadLetter],
-    apply: Callable[[list[Event]], object] = process_events,
-) -> None:
-    """Apply events; what makes the engine itself fail is found by halving and set aside.
-
-    Raises what is not the events' fault: a database that is away, a stale rulebook.
-    """
-    if not events:
-        return
-    try:
-        apply([event for _, event in events])
-        return
-    except Exception as error:
-        if not is_fault_of_events(error):
-            raise
-        if len(events) == 1:
-            logger.exception("event_not_applied")
-            letters.append(DeadLetter(events[0][0], f"{type(error).__name__}: {error}"))
-            return
-    # Not in the handler: the log would tell the error once for each halving.
-    middle = len(events) // 2
-    apply_or_isolate(events[:middle], letters, apply)
-    apply_or_isolate(events[middle:], letters, apply)
+            measure_lag(
+                self.consumer,
+                self.ledger.ends,
+                self.ledger.newest_at,
+                is_paused=self.is_paused,
+            )

@@ -60,8 +60,15 @@ ensure_environment() {
     local binary=()
     # The embedded sets must never need a compiler.
     [ "$set" = dev ] || binary=(--only-binary ':all:')
-    "$VENV/bin/python" -m pip install --disable-pip-version-check --no-input \
-        "${binary[@]}" -r "requirements/$set.txt" | show_progress || return 1
+    # In a shell of its own: without pipefail the progress line's success would count as pip's.
+    (
+        set -o pipefail
+        "$VENV/bin/python" -m pip install --disable-pip-version-check --no-input \
+            "${binary[@]}" -r "requirements/$set.txt" | show_progress
+    ) || {
+        say "requirements/$set.txt could not be installed."
+        return 1
+    }
     printf '%s\n' "$wanted" >"$stamp"
     case $set in # the larger set holds the smaller ones
         dev) printf '%s\n' "$wanted" | tee "$VENV/.installed-tools" >"$VENV/.installed-embedded" ;;

@@ -1,10 +1,16 @@
-# Sourced by test.sh, lint.sh and stack.sh: brings the system packages that the real stack needs, where that is permitted.
+# Sourced by test.sh, lint.sh, stack.sh and bench.sh: brings the system packages that the real
+# stack, the tests and the benches need, where that is permitted.
 
 CLIENT_PACKAGES=(default-libmysqlclient-dev pkg-config build-essential)
 
 has_program() { PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v "$1" >/dev/null 2>&1; }
 
 has_kafka_jars() { compgen -G "${LAUREL_KAFKA_JARS:-var/kafka}/jars-*" >/dev/null; }
+
+has_nginx_lua() {
+    compgen -G '/usr/lib*/nginx/modules/ngx_http_lua_module.so' >/dev/null ||
+        compgen -G '/usr/share/nginx/modules/ngx_http_lua_module.so' >/dev/null
+}
 
 install_command() { printf 'apt-get install -y %s' "$*"; }
 
@@ -15,6 +21,9 @@ list_missing_packages() {
     # Maven fetches Kafka once; with its jars in place it is not needed.
     has_kafka_jars || has_program mvn || echo maven
     has_program chromium || has_program chromium-browser || has_program google-chrome || echo chromium
+    has_program nginx || echo nginx
+    has_nginx_lua || echo libnginx-mod-http-lua
+    has_program wrk || echo wrk
     # The MySQL driver is compiled, once: with the driver in place nothing of this is needed.
     if ! .venv/bin/python -c 'import MySQLdb' 2>/dev/null; then
         has_program mariadb_config || has_program mysql_config || echo default-libmysqlclient-dev

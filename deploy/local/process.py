@@ -1,4 +1,4 @@
-"""A child process that is waited for until it is ready and that never outlives its parent."""
+"""A child process that is waited for until it is ready; it and its own never outlive its parent."""
 
 import contextlib
 import ctypes
@@ -17,6 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from deploy.local.reaper import Reaper, kill_group
+
 HOST = "127.0.0.1"
 FOLDER_PREFIX = "laurel-local-"
 LOWEST_PORT = 10_240
@@ -24,6 +26,7 @@ PR_SET_PDEATHSIG = 1
 _PORT_RANGE_FILE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _chosen_ports: set[int] = set()
 _libc = ctypes.CDLL(None, use_errno=True)
+_reaper = Reaper()
 
 
 class StartError(RuntimeError):
@@ -132,6 +135,7 @@ class LocalProcess(ABC):
         """Starts, or starts again on the same port and data, and returns when it is ready."""
         if self.is_running:
             return self
+        self._end_group()  # what a crash has left would still hold the port
         self.prepare()
         user = self.get_user()
         with self.log_file.open("ab") as log:
@@ -149,6 +153,7 @@ class LocalProcess(ABC):
                 # Runs after the change of user, which would clear the signal again.
                 preexec_fn=_die_with_parent(os.getpid()),
             )
+        _reaper.remember(self.pid)
         try:
             self._wait_until_ready()
         except BaseException:
@@ -179,12 +184,24 @@ class LocalProcess(ABC):
             self.process.wait(self.stop_timeout_seconds)
         except subprocess.TimeoutExpired:
             self.kill()
+        self._end_group()
 
     def kill(self) -> None:
-        """Ends it as a crash would; data and port stay for another start."""
+        """Ends it as a crash would; data and port stay for another start.
+
+        What it has started itself may live on, as after a crash, until the next stop or start.
+        """
         if self.process is not None:
             self.process.kill()
             self.process.wait()
+
+    def _end_group(self) -> None:
+        if self.process is None:
+            return
+        # A process of this number would be a stranger: ours is over, and was waited for.
+        if not Path(f"/proc/{self.pid}").exists():
+            kill_group(self.pid)
+        _reaper.forget(self.pid)
 
     def pause(self) -> None:
         self._signal(signal.SIGSTOP)

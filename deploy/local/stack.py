@@ -77,9 +77,9 @@ class Stack:
     def stop(self) -> None:
         while self.processes:
             process = self.processes[-1]
-            if process.is_running:
-                began = time.monotonic()
-                process.stop()
+            was_running, began = process.is_running, time.monotonic()
+            process.stop()  # also what one that was killed has left behind
+            if was_running:
                 if isinstance(process, SiteProcess):
                     self.console.show_new_lines([process])
                 self.console.say(f"stopped {process.name} in {time.monotonic() - began:.1f} s")

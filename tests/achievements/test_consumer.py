@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 from itertools import product
 
 import pytest
-from confluent_kafka import Message, Producer
+from confluent_kafka import Producer
 from django.conf import settings as django_settings
 
 from achievements import failpoints, metrics
-from achievements.consumer import MAX_BATCH_EVENTS, apply_or_isolate, decode_message
-from achievements.dead_letters import DeadLetter, TooManyDeadLetters
-from achievements.events import Event, EventError, encode_event
+from achievements.consumer import MAX_BATCH_EVENTS
+from achievements.dead_letters import TooManyDeadLetters
+from achievements.events import Event, encode_event
 from achievements.failpoints import parse_failpoints
 from achievements.models import Notification, UserAchievement, UserProgress
 from achievements.producer import Record
@@ -42,13 +42,6 @@ def make_events(users: int, tests: int) -> list[Event]:
         make_event(user, test, wpm=50.0 + test * 7 % 90, accuracy=90.0 + test % 10)
         for test, user in product(range(1, tests + 1), ids)
     ]
-
-
-def message_of(event: Event | bytes, *, milliseconds: int = 0) -> Message:
-    value = event if isinstance(event, bytes) else encode_event(event)
-    return Message(
-        topic=EVENTS_TOPIC, partition=0, offset=0, value=value, timestamp=(1, milliseconds)
-    )
 
 
 def test_events_are_applied_once_and_offsets_follow(kafka, client) -> None:
@@ -179,62 +172,6 @@ def test_an_event_that_makes_the_engine_fail_is_found_and_set_aside(kafka, monke
     }
     check_invariants([e for e in events if e.user_id != sick])
     assert not UserProgress.objects.filter(user_id=sick).exists()
-
-
-def test_what_the_database_refuses_is_the_event_s_fault() -> None:
-    from django.db import DataError, IntegrityError, InterfaceError, OperationalError
-
-    events = [(message_of(make_event(1, n)), make_event(1, n)) for n in range(1, 9)]
-    for fault in (DataError, IntegrityError, ValueError):
-        letters: list[DeadLetter] = []
-        applied: list[int] = []
-
-        def apply(batch: list[Event], fault=fault, applied=applied) -> None:
-            if any(e.test_result_id == 5 for e in batch):
-                raise fault("five")
-            applied.extend(e.test_result_id for e in batch)
-
-        apply_or_isolate(events, letters, apply)
-        assert applied == [1, 2, 3, 4, 6, 7, 8]
-        assert [letter.reason for letter in letters] == [f"{fault.__name__}: five"]
-
-    for absence in (OperationalError, InterfaceError):
-
-        def fail(batch: list[Event], absence=absence) -> None:
-            raise absence("away")
-
-        letters = []
-        with pytest.raises(absence):
-            apply_or_isolate(events, letters, fail)
-        assert letters == []
-
-
-@pytest.mark.parametrize(
-    ("milliseconds", "is_believed"),
-    [
-        (1_772_452_800_123, True),
-        (0, False),
-        (1, False),  # 1970: before there were tests
-        (4_102_444_800_000, False),  # tomorrow is nobody's past
-        (2**62, False),  # no year at all
-    ],
-)
-def test_the_time_of_an_event_without_one(milliseconds: int, is_believed: bool) -> None:
-    body = b'{"userId":1,"testResultId":2,"eventType":"test_completed","metrics":{"wpm":50}}'
-    event = decode_message(message_of(body, milliseconds=milliseconds))
-    assert event.occurred_at is not None
-    if is_believed:
-        assert event.occurred_at == datetime.fromtimestamp(milliseconds / 1000, UTC)
-    else:
-        assert abs((event.occurred_at - datetime.now(UTC)).total_seconds()) < 5
-
-
-def test_a_sender_whose_clock_is_a_day_ahead_is_refused() -> None:
-    """It says so twice: in the event and in the message."""
-    tomorrow = datetime.fromtimestamp(time.time() + 86_400, UTC)
-    event = make_event(1, 1, at=tomorrow)
-    with pytest.raises(EventError, match="5 minutes ahead"):
-        decode_message(message_of(event, milliseconds=int(tomorrow.timestamp() * 1000)))
 
 
 def test_a_message_of_the_far_future_does_not_stop_the_worker(kafka) -> None:

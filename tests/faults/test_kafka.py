@@ -338,7 +338,7 @@ def test_offsets_wait_for_the_dead_letters(kafka, monkeypatch) -> None:
         assert count_lag(group) >= 1
         is_refusing = False
         wait_for_drain(group)
-        assert sum(consumer.consumer.limit.newest) == 1  # counted once
+        assert sum(consumer.consumer.applier.limit.newest) == 1  # counted once
     check_invariants(events)
 
 
