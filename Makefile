@@ -1,7 +1,7 @@
 # Short commands; each is a script or a module that can be read on its own.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run stack test lint format bench-engine bench-pipeline freeze
+.PHONY: help run stack test lint format bench-engine bench-pipeline bench-display freeze
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -27,6 +27,9 @@ bench-engine: ## Measure the rulebook and the engine; writes var/bench/engine.js
 
 bench-pipeline: ## Measure the Kafka pipeline; writes var/bench/pipeline.json (about 20 minutes)
 	@exec deploy/local/bench.sh bench.pipeline $(ARGS)
+
+bench-display: ## Measure the edge and the display; writes var/bench/display.json (about 8 minutes)
+	@exec deploy/local/bench.sh bench.display $(ARGS)
 
 freeze: ## Renew requirements/constraints.txt from what .venv holds
 	@{ echo '# Exact versions of everything that the requirement files bring in. Renew: make freeze'; \

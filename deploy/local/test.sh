@@ -24,6 +24,8 @@ if [ "$with_drivers" = no ]; then
 elif ! missing=$(.venv/bin/python -m deploy.local --check mariadb redis); then
     while IFS= read -r line; do left_out+=("real stack: $line"); done <<<"$missing"
 else
+    has_nginx_lua && has_program nginx ||
+        left_out+=("the edge: nginx with Lua is not installed: $(install_command nginx libnginx-mod-http-lua)")
     # Kafka's jars are fetched here, once and visibly, rather than inside some test.
     if ! missing=$(.venv/bin/python -m deploy.local --check kafka); then
         left_out+=("real Kafka (broker faults skipped, the rest on a mock cluster): $missing")

@@ -43,8 +43,8 @@ def write_configuration(
     """Return nginx.conf. `listen`, `site` and `stream` are HOST:PORT, `state` a folder it may use.
 
     Read from the environment, as by the site: REDIS_URL, ALLOWED_HOSTS, CORS_ALLOWED_ORIGINS,
-    THROTTLE_PUBLIC, TRUSTED_PROXIES, SECURE_HSTS_SECONDS with LAUREL_ENV=production. Raises
-    ConfigurationError.
+    THROTTLE_PUBLIC, TRUSTED_PROXIES, SECURE_HSTS_SECONDS with LAUREL_ENV=production; and, with
+    Sentinel, EDGE_REDIS_NODES. Raises ConfigurationError.
     """
     modules = find_modules()
     if modules is None:
@@ -70,7 +70,9 @@ def write_configuration(
         hsts=indent(
             8, [f"add_header Strict-Transport-Security {hsts} always;"] if is_production else ()
         ),
-        redis_options=write_redis(environment.get("REDIS_URL", "")),
+        redis_options=write_redis(
+            environment.get("REDIS_URL", ""), sentinel_nodes=environment.get("EDGE_REDIS_NODES", "")
+        ),
         call_options=write_calls(environment.get("THROTTLE_PUBLIC") or "6000/minute"),
         edge_options=write_edge(
             origins=split(environment.get("CORS_ALLOWED_ORIGINS", "")),
@@ -86,8 +88,8 @@ def write_real_ip(trusted: Sequence[str]) -> list[str]:
     return [*believed, "real_ip_header X-Forwarded-For;", "real_ip_recursive on;"]
 
 
-def write_redis(url: str) -> str:
-    """Return the options of redis.lua for any REDIS_URL that the site takes."""
+def write_redis(url: str, *, sentinel_nodes: str = "") -> str:
+    """Return the options of redis.lua for any REDIS_URL that the site takes but rediss://."""
     parts = urlsplit(url)
     kind = parts.scheme.partition("-")[2]
     if parts.scheme.partition("-")[0] != "redis" or kind not in {"", "cluster", "sentinel"}:
@@ -98,7 +100,7 @@ def write_redis(url: str) -> str:
     credentials, _, places = parts.netloc.rpartition("@")
     if kind == "sentinel":
         # It asks the servers themselves, one after the other; Sentinel only knows their names.
-        places = os.environ.get("EDGE_REDIS_NODES", "")
+        places = sentinel_nodes
         if not places:
             raise ConfigurationError("EDGE_REDIS_NODES: name the Redis servers, HOST:PORT,...")
     name, _, password = credentials.partition(":")

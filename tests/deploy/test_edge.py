@@ -17,8 +17,9 @@ from achievements import keys
 from achievements.engine import process_events
 from achievements.rulebooks import publish_rulebook
 from deploy.local.nginx import Edge
-from deploy.local.process import HOST, find_program
+from deploy.local.process import HOST, MissingProgram
 from deploy.local.program import PROGRAMS, SiteProcess
+from deploy.local.redis_cluster import RedisCluster, wait_until
 from deploy.local.servers import Redis
 from profiles.models import Profile
 from profiles.tokens import issue_token
@@ -63,7 +64,10 @@ class Site:
 @pytest.fixture
 def start_site(transactional_db: None, tmp_path: Path) -> Iterator[Callable[..., Site]]:
     """Starts the site on this test's own database, and an edge before it."""
-    find_program(("nginx",), package="nginx libnginx-mod-http-lua")
+    try:
+        Edge(site="", environment={}).remove()
+    except MissingProgram as error:
+        pytest.skip(str(error))
     with ExitStack() as stack:
 
         def start(**variables: str) -> Site:
@@ -248,3 +252,23 @@ def test_without_redis_it_hands_over_and_without_the_site_it_serves_what_is_kept
         assert refused.status_code == 503
         assert refused.headers["Retry-After"] == "5"
         assert refused.json()["code"] == "unavailable"
+
+
+def test_it_finds_every_user_in_a_cluster_and_outlives_a_master(
+    start_site: Callable[..., Site], redis_cluster: RedisCluster
+) -> None:
+    publish_rulebook()
+    site = start_site(REDIS_URL=redis_cluster.url)
+    paths = [f"/api/v1/users/{user}/achievements" for user in range(1, 31)]
+
+    def is_all_hits() -> bool:
+        hits = site.count("hit")
+        assert all(site.ask_edge(path).status_code == 200 for path in paths)
+        return site.count("hit") - hits == len(paths)
+
+    assert not is_all_hits()
+    assert is_all_hits()
+    dead = redis_cluster.find_master(keys.name_achievements(1))
+    dead.kill()
+    assert site.ask_edge(paths[0]).status_code == 200
+    wait_until(is_all_hits, timeout_seconds=20)
