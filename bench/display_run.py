@@ -14,9 +14,11 @@ from achievements.rulebooks import get_rulebook, publish_rulebook
 from bench.display_load import Prober, Unlocker, ask, read_edge_counts
 from bench.display_site import PROFILE, Display, start_display, wait_for_calm
 from bench.pipeline_pace import measure_paced
-from bench.pipeline_site import Servers, load_live_achievements
+from bench.pipeline_site import ROOT, Servers, load_live_achievements
 from bench.pipeline_topic import Topic
 from bench.pipeline_users import Users, make_pasts
+from bench.rates_picture import write_picture
+from bench.ready import SiteServer
 from bench.report import Report
 from bench.timing import Rates, Ratio, compare, say
 from bench.wrk import Measured, Wrk, run_wrk
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 DRF: Final = "/bench/users/USER/achievements"
 CALM_MS: Final = 50.0
+PICTURE: Final = ROOT / "docs" / "display.svg"
 
 
 class Run:
@@ -40,11 +43,27 @@ class Run:
             stack, servers, known_users=sizes.known_users, cached_users=sizes.cached_users
         )
         self.rates: dict[str, list[Measured]] = {}
+        self.curve: list[tuple[float, float]] = []
         self.stack = stack
 
     def measure(self, part: str) -> None:
         say(f"measuring: {part}")
         getattr(self, f"_measure_{part}")()
+
+    def draw(self) -> None:
+        names = {
+            "bare_lua": "bare GET, nginx", "edge": "edge, even", "edge_zipf": "edge, by popularity",
+            "edge_unzipped": "edge, not as gzip", "django": "Django, ready bytes",
+            "drf": "DRF, database",
+        }  # fmt: skip
+        if self.curve and "drf" in self.rates:
+            write_picture(
+                PICTURE,
+                title="Profiles a second, wrk and Redis on the same two cores",
+                bars=[(text, self._rates(n).median, n != "drf") for n, text in names.items()],
+                curve_title="After FLUSHALL at full load: p99 of a second, in ms, over seconds",
+                curve=self.curve,
+            )
 
     def _measure_reads(self) -> None:
         """Every contender once a round: all cached, users drawn evenly, 64 connections."""
@@ -85,6 +104,19 @@ class Run:
             unit="requests/s, wrk on the same cores",
         )
         self._add_milliseconds("edge_p99_ms", [one.p99 for one in self.rates["edge"]])
+
+    def _measure_servers(self) -> None:
+        """Django behind granian with other numbers of workers and threads, once each."""
+        cached = self.display.cached
+        for workers, threads in ((1, 1), (1, 2), (1, 4), (1, 8), (2, 1), (2, 2), (2, 4)):
+            with SiteServer(workers=workers, threads=threads) as server:
+                drawn = {"first": cached.first, "count": cached.count}
+                run_wrk(server.port, PROFILE, **drawn, seconds=1)
+                found = run_wrk(server.port, PROFILE, **drawn, seconds=self.sizes.seconds / 2)
+            self.report.add_facts(
+                f"granian_{workers}_workers_{threads}_threads",
+                {"requests_a_second": found.rate, "p50_ms": found.p50, "p99_ms": found.p99},
+            )
 
     def _measure_growth(self) -> None:
         """The same load on ten thousand users and on all of them, in alternation."""
@@ -148,6 +180,7 @@ class Run:
             found = wrk.finish()
         fills = ask(self.display.web.port, "/bench/fills")["json"]
         curve = prober.list_p99(since=flushed_at)
+        self.curve = [(float(second), p99) for second, p99 in curve]
         calm = next((s for s, p99 in curve if all(p < CALM_MS for t, p in curve if t >= s)), None)
         most = float(fills["most"])
         self.report.add_ratio("fills_per_key_after_flush", Ratio(most, most, most), at_most=2)

@@ -1,6 +1,6 @@
-"""Puts the last run into the documentation: python -m bench.document.
+"""Puts the last whole run of each bench into the documentation: python -m bench.document.
 
-The tables go between the marks in docs/performance.md, the picture beside it.
+The tables go between the marks in docs/performance.md. The benches draw their own pictures.
 """
 
 import json
@@ -14,20 +14,25 @@ from bench.report import FOLDER
 
 PAGE: Final = Path("docs/performance.md")
 PICTURE: Final = Path("docs/performance-engine.svg")
-_MARKS: Final = re.compile(r"(<!-- engine -->\n).*?(<!-- end -->)", re.DOTALL)
+NAMES: Final = ("engine", "pipeline", "display")
 
 
 def main() -> int:
-    path = FOLDER / "engine.json"
-    if not path.exists():
-        print(f"There is no {path} yet: make bench-engine", file=sys.stderr)
-        return 1
-    found = json.loads(path.read_text(encoding="utf-8"))
-    PICTURE.write_text(draw_ratios(found["ratios"]), encoding="utf-8")
-    text = write_tables(found)
-    page = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(_MARKS.sub(lambda m: m[1] + text + m[2], page), encoding="utf-8")
-    return 0
+    found = {name: FOLDER / f"{name}.json" for name in NAMES}
+    written = [name for name, path in found.items() if path.exists()]
+    for name in written:
+        run: dict[str, Any] = json.loads(found[name].read_text(encoding="utf-8"))
+        if name == "engine":
+            PICTURE.write_text(draw_ratios(run["ratios"]), encoding="utf-8")
+        marks = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
+        text = write_tables(run)
+        page = PAGE.read_text(encoding="utf-8")
+        PAGE.write_text(
+            marks.sub(lambda m, text=text: m[1] + text + m[2], page),  # type: ignore[misc]
+            encoding="utf-8",
+        )
+    print(f"Written into {PAGE}: {', '.join(written) or 'nothing; run a bench first'}")
+    return 0 if written else 1
 
 
 def write_tables(found: dict[str, Any]) -> str:
@@ -52,7 +57,8 @@ def write_tables(found: dict[str, Any]) -> str:
     facts = {name: figure for name, figure in found["figures"].items() if "median" not in figure}
     lines.append("")
     for name, figure in facts.items():
-        words = ", ".join(f"{key.replace('_', ' ')} {_round(v)}" for key, v in figure.items())
+        told = {key: value for key, value in figure.items() if not isinstance(value, list)}
+        words = ", ".join(f"{key.replace('_', ' ')} {_round(v)}" for key, v in told.items())
         lines.append(f"- `{name}`: {words}")
     return "\n".join(lines) + "\n"
 

@@ -8,11 +8,11 @@ from bench.pipeline_ceiling import measure_ceiling
 from bench.pipeline_drain import Drained, drain, drain_tasks, is_falling, take_burst, watch_memory
 from bench.pipeline_endpoint import Endpoint
 from bench.pipeline_pace import measure_paced
-from bench.pipeline_picture import write_picture
 from bench.pipeline_quix import install_quix, measure_quix
 from bench.pipeline_site import ROOT, Servers, load_live_achievements
 from bench.pipeline_topic import Topic
 from bench.pipeline_users import Users, describe_pasts, make_pasts
+from bench.rates_picture import write_picture
 from bench.report import Report
 from bench.timing import Rates, Ratio, compare, say
 
@@ -66,7 +66,13 @@ class Run:
             if name in self.rates
         ]
         if len(bars) == len(names) and self.curve:
-            write_picture(PICTURE, bars, self.curve)
+            write_picture(
+                PICTURE,
+                title="Events a second, two cores for everything",
+                bars=bars,
+                curve_title="A burst: events that wait, over seconds",
+                curve=self.curve,
+            )
 
     def _measure_drain(self) -> None:
         tasks = Users(self.users.pasts, first=10_000_001, count=TASK_USERS)

@@ -18,7 +18,7 @@ from bench.load import find_generator, measure_requests
 from bench.report import Report
 from bench.timing import alternate, compare
 from bench.workload import START
-from deploy.local.process import HOST, LocalProcess, find_free_port
+from deploy.local.process import HOST, LocalProcess
 
 FIRST_USER: Final = 900_000_001
 USERS: Final = 200
@@ -35,11 +35,15 @@ class SiteServer(LocalProcess):
 
     name = "granian"
 
+    def __init__(self, *, workers: int = 1, threads: int = 4) -> None:
+        super().__init__()
+        self.workers, self.threads = workers, threads
+
     def build_command(self) -> list[str]:
         return [
             *(str(Path(sys.executable).with_name("granian")), "--interface", "wsgi"),
-            *("--host", HOST, "--port", str(self.port), "--workers", "1"),
-            *("--blocking-threads", "4", "--no-ws", "--log-level", "warning"),
+            *("--host", HOST, "--port", str(self.port), "--workers", str(self.workers)),
+            *("--blocking-threads", str(self.threads), "--no-ws", "--log-level", "warning"),
             *("--working-dir", str(ROOT), "bench.wsgi:application"),
         ]
 
@@ -56,7 +60,7 @@ def measure_display(report: Report, rulebook: Rulebook) -> None:
     call_command("collectstatic", interactive=False, verbosity=0)  # icons have hashed names
     ids = range(FIRST_USER, FIRST_USER + USERS)
     os.chdir(ROOT)
-    with SiteServer(port=find_free_port()) as server:
+    with SiteServer() as server:
         ready, uncached = (read_json(server.port, p.format(FIRST_USER)) for p in (READY, UNCACHED))
         if ready != uncached or ready["unlockedCount"] != UNLOCKS:
             raise AssertionError("The two documents differ: a baseline must answer the same.")

@@ -1,4 +1,4 @@
-"""The picture of the pipeline's figures: rates as bars, the burst's lag as a curve."""
+"""A picture of a run's figures: rates as bars, something over time as a curve."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,16 +14,21 @@ GREY: Final = "#8a938c"
 
 
 def write_picture(
-    path: Path, bars: Sequence[tuple[str, float, bool]], curve: Sequence[tuple[float, int]]
+    path: Path,
+    *,
+    title: str,
+    bars: Sequence[tuple[str, float, bool]],
+    curve_title: str,
+    curve: Sequence[tuple[float, float]],
 ) -> None:
-    """`bars`: name, events a second, whether it is ours. `curve`: seconds, events that wait."""
+    """`bars`: name, a rate, whether it is ours. `curve`: seconds, and what it was then."""
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}"'
         ' font-family="system-ui, sans-serif" font-size="13" fill="#26332b">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fbfcfb"/>',
-        _write(20, 28, "Events a second, two cores for everything", weight="600"),
+        _write(20, 28, title, weight="600"),
         *_draw_bars(bars, top=44),
-        _write(20, 252, "A burst: events that wait, over seconds", weight="600"),
+        _write(20, 252, curve_title, weight="600"),
         *_draw_curve(curve, top=268, bottom=HEIGHT - 36),
         "</svg>\n",
     ]
@@ -45,18 +50,18 @@ def _draw_bars(bars: Sequence[tuple[str, float, bool]], *, top: int) -> list[str
     return parts
 
 
-def _draw_curve(curve: Sequence[tuple[float, int]], *, top: int, bottom: int) -> list[str]:
-    end, peak = curve[-1][0] or 1.0, max(lag for _, lag in curve) or 1
+def _draw_curve(curve: Sequence[tuple[float, float]], *, top: int, bottom: int) -> list[str]:
+    end, peak = curve[-1][0] or 1.0, max(value for _, value in curve) or 1
     left, right = 80, WIDTH - 40
     points = " ".join(
-        f"{left + (right - left) * at / end:.1f},{bottom - (bottom - top) * lag / peak:.1f}"
-        for at, lag in curve
+        f"{left + (right - left) * at / end:.1f},{bottom - (bottom - top) * value / peak:.1f}"
+        for at, value in curve
     )
     return [
         f'<polyline points="{left},{top} {left},{bottom} {right},{bottom}" fill="none"'
         f' stroke="{GREY}"/>',
         f'<polyline points="{points}" fill="none" stroke="{GREEN}" stroke-width="2.5"/>',
-        _write(left - 8, top + 10, f"{peak:,}", anchor="end"),
+        _write(left - 8, top + 10, f"{peak:,.0f}", anchor="end"),
         _write(left - 8, bottom + 4, "0", anchor="end"),
         _write(right, bottom + 20, f"{end:.1f} s", anchor="end"),
     ]
