@@ -14,6 +14,7 @@ import orjson
 from django.core.cache import cache as store
 
 from achievements import cache, metrics
+from achievements.outage import Shelter
 
 
 class Stamp(NamedTuple):
@@ -118,6 +119,9 @@ def decode_document(value: object) -> Document | None:
         return None
 
 
+_shelter: Final = Shelter[Document]()
+
+
 class Recipe(NamedTuple):
     """How the documents of one kind are made and how long they are kept.
 
@@ -149,10 +153,13 @@ def fetch_document(name: str, recipe: Recipe) -> Document:
                 return _fill([name], recipe, {name: cut_header(value)})[name]
             return document
         lease = _take_lease(name, value)
-        if lease != b"" or time.monotonic() > deadline:
-            # Without a lease: answered from the database, and the name is left alone.
+        if lease:
             metrics.DOCUMENTS.labels(recipe.kind, "miss").inc()
-            return _fill([name], recipe, {name: lease} if lease else {})[name]
+            return _fill([name], recipe, {name: lease})[name]
+        if lease is None or time.monotonic() > deadline:
+            metrics.DOCUMENTS.labels(recipe.kind, "away").inc()
+            key = f"{recipe.edition}:{name}"
+            return _shelter.get(key, lambda: _fill([name], recipe, {})[name])
         time.sleep(_WAIT_STEP_SECONDS)
 
 

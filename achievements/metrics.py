@@ -32,7 +32,7 @@ EFFECT_FAILURES = Counter(
 )
 DOCUMENTS = Counter(
     "achievements_documents",
-    "Documents read, by kind and by whether the cache had them: hit or miss.",
+    "Documents read, by kind and by whether the cache had them: hit, miss or away.",
     ["kind", "outcome"],
 )
 WATCHED_UPDATES = Counter(

@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from achievements.display import Catalogue, get_catalogue
-from achievements.models import Notification, UserAchievement, UserProgress
+from achievements.models import Notification, UserProgress
 from achievements.progress import decode_progress, start_progress
 from achievements.standing import show_progress, show_unlock, write_time
+from achievements.tables import read_revision_rows, read_unlock_rows
 
 WITHDRAWN: Final = {
     "slug": None, "name": "Withdrawn", "description": "This achievement was withdrawn.",
@@ -40,8 +41,7 @@ def read_definition(slug: str) -> dict[str, Any] | None:
 
 def read_revisions(user_ids: Sequence[int]) -> dict[int, int]:
     """Return how often each user's progress changed; 0 for a user without any."""
-    rows = UserProgress.objects.filter(user_id__in=user_ids).values_list("user_id", "revision")
-    return dict.fromkeys(user_ids, 0) | dict(rows)
+    return dict.fromkeys(user_ids, 0) | dict(read_revision_rows(user_ids))
 
 
 def read_user_achievements(*, user_id: int) -> dict[str, Any]:
@@ -52,10 +52,7 @@ def read_profiles(user_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
     """Return the profiles: what each user holds, every achievement at its highest level."""
     catalogue = get_catalogue()
     held: dict[int, dict[int, tuple[int, datetime]]] = {user_id: {} for user_id in user_ids}
-    rows = UserAchievement.objects.filter(user_id__in=user_ids, revoked_at=None)
-    for user_id, achievement_id, level, at in rows.values_list(
-        "user_id", "achievement_id", "level", "unlocked_at"
-    ):
+    for user_id, achievement_id, level, at in read_unlock_rows(user_ids):
         own = held[user_id]
         if achievement_id in catalogue.by_id and level > own.get(achievement_id, (0,))[0]:
             own[achievement_id] = (level, at)

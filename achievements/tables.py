@@ -5,7 +5,7 @@ Every statement names user_id, so each one touches only the partitions of its us
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from django.db import connection
@@ -189,6 +189,34 @@ def renew_evidence(rows: Sequence[EvidenceRow]) -> None:
         " WHERE user_id = %s AND achievement_id = %s AND level = %s AND test_result_id = %s",
         rows,
     )
+
+
+def read_revision_rows(user_ids: Sequence[int]) -> list[tuple[int, int]]:
+    """Return (user_id, revision) of the users who have a row."""
+    rows: list[tuple[int, int]] = []
+    for part in _split(sorted(user_ids)):
+        rows += fetch_all(
+            f"SELECT user_id, revision FROM user_progress WHERE user_id IN ({_marks(part)})", part
+        )
+    return rows
+
+
+def read_unlock_rows(user_ids: Sequence[int]) -> list[tuple[int, int, int, datetime]]:
+    """Return (user_id, achievement_id, level, unlocked_at in UTC) of what these users hold."""
+    rows: list[tuple[int, int, int, Any]] = []
+    for part in _split(sorted(user_ids)):
+        rows += fetch_all(
+            f"SELECT user_id, achievement_id, level, unlocked_at FROM user_achievements"
+            f" WHERE user_id IN ({_marks(part)}) AND revoked_at IS NULL",
+            part,
+        )
+    return [(user, achievement, level, _read_time(at)) for user, achievement, level, at in rows]
+
+
+def _read_time(value: Any) -> datetime:
+    """MySQL gives a naive time in UTC, SQLite a text of one."""
+    at = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    return at.replace(tzinfo=UTC)
 
 
 def read_origins(user_ids: Sequence[int]) -> list[tuple[int, int, int, int]]:

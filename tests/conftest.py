@@ -106,11 +106,13 @@ def pytest_report_header(config: pytest.Config) -> str:
 def _empty_cache() -> Iterator[None]:
     """No test sees what another one cached, in the cache or in this process."""
     yield
+    from achievements.documents import _shelter
     from achievements.rarity import forget_tallies
     from achievements.rulebooks import forget_rulebook
 
     forget_rulebook()
     forget_tallies()
+    _shelter.forget()
     from django.conf import settings
     from django.core.cache import cache
 

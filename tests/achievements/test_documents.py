@@ -269,7 +269,8 @@ def test_a_cache_that_is_away_is_a_miss_and_no_wait(source: Source, switch_cache
     for _ in range(3):
         assert source.fetch() == b'{"revision":1}'
     assert time.monotonic() - started < 1
-    assert source.builds == 3
+    # Kept by this process for a moment: not every reader may go to the database.
+    assert source.builds == 1
 
 
 def test_what_an_absent_cache_missed_is_deleted_later(
