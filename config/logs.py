@@ -2,6 +2,7 @@
 
 import logging.config
 import re
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -65,6 +66,31 @@ _SHARED: list[Processor] = [
 ]
 
 
+class OnceASecond(logging.Filter):
+    """Lets a message of a logger pass once a second, with how often it was held back before.
+
+    A cache that is away fails every request the same way: the tracebacks would cost more than
+    the answers.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._passed: dict[str, tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not isinstance(record.msg, str):
+            return True
+        text, now = record.msg, time.monotonic()
+        passed_at, held_back = self._passed.get(text, (-1.0, 0))
+        if now - passed_at < 1:
+            self._passed[text] = (passed_at, held_back + 1)
+            return False
+        self._passed[text] = (now, 0)
+        if held_back:
+            record.msg = f"{text} (and {held_back} times before)"
+        return True
+
+
 def build_logging(*, level: str, log_format: str) -> dict[str, Any]:
     """A dictConfig: everything to standard error, one line a record."""
     renderer: Processor = (
@@ -86,6 +112,7 @@ def build_logging(*, level: str, log_format: str) -> dict[str, Any]:
                 ],
             }
         },
+        "filters": {"once_a_second": {"()": OnceASecond}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
@@ -97,6 +124,8 @@ def build_logging(*, level: str, log_format: str) -> dict[str, Any]:
             # Scanners ask for hosts that are not ours all day: a 400 says it, without a traceback.
             "django.security.DisallowedHost": {"level": "CRITICAL"},
             "kombu": {"level": "WARNING"},
+            # Where django-redis says what it ignores.
+            "config.cache": {"filters": ["once_a_second"]},
         },
     }
 

@@ -15,8 +15,10 @@ class Answer(NamedTuple):
     server: str | None = None
 
 
-class Batch(CoreCommands):  # type: ignore[misc]
+class Batch(CoreCommands):
     """Commands that are kept, and then sent as `BoundedCluster.send` does."""
+
+    _event_dispatcher: Any = None  # the mixin wants one; nothing here publishes
 
     def __init__(self, send: Callable[[Sequence[Command]], list[Answer]]) -> None:
         self._send = send
@@ -31,10 +33,11 @@ class Batch(CoreCommands):  # type: ignore[misc]
     def __exit__(self, *error: object) -> None:
         self.reset()
 
-    def reset(self) -> None:
+    def reset(self) -> None:  # type: ignore[override]
         self._commands = []
 
     def execute_command(self, *args: Any, **options: Any) -> Self:
+        options.pop("target_nodes", None)  # the names say it
         self._commands.append((args, options))
         return self
 

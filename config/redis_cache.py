@@ -33,6 +33,8 @@ def build_cache(url: str, *, name: str) -> dict[str, Any]:
     but never fails a request. An error never repeats the URL: it may hold a password.
     """
     scheme = read_scheme(url)
+    location: str | list[str] = url
+    options: dict[str, Any] = {}
     if scheme not in (*SINGLE_SCHEMES, *CLUSTER_SCHEMES, *SENTINEL_SCHEMES):
         raise SettingError(f"{name}: {_EXPECTED}")
     if find_spec("django_redis") is None:
@@ -41,8 +43,6 @@ def build_cache(url: str, *, name: str) -> dict[str, Any]:
         location, options = _build_cluster(url, name)
     elif scheme in SENTINEL_SCHEMES:
         location, options = _build_sentinel(url, name)
-    else:
-        location, options = url, {}
     return {
         "BACKEND": "django_redis.cache.RedisCache",
         "LOCATION": location,
@@ -65,7 +65,6 @@ def _build_cluster(url: str, name: str) -> tuple[list[str], dict[str, Any]]:
     location = [f"{read_scheme(url)}://{_join(addresses)}"]
     return location, {
         "CLIENT_CLASS": "config.redis_cluster_client.ClusterClient",
-        "CONNECTION_FACTORY": "config.redis_cluster_client.ClusterFactory",
         "SEEDS": addresses,
         "IS_ENCRYPTED": read_scheme(url).startswith("rediss"),
         **access,

@@ -10,7 +10,7 @@ a deletion yet that its master has answered.
 import contextlib
 import random
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from redis.backoff import NoBackoff
@@ -30,13 +30,11 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from config.redis_batch import Answer, Batch, Command
-from config.redis_deletions import Deletions, Watch
 
 MOST_REDIRECTIONS: Final = 5
 REST_SECONDS: Final = 1.0
 # However many servers hang: what was not asked by then counts as not answered.
 LONGEST_SECONDS: Final = 0.5
-MOST_NAMES_A_LOOK: Final = 5000
 
 
 class BoundedCluster(RedisCluster):
@@ -49,7 +47,8 @@ class BoundedCluster(RedisCluster):
         self._resting: dict[str, float] = {}
         self._strangers: dict[str, ClusterNode] = {}
         self._map_version = 0
-        self.deletions = Deletions()
+        # Called when a server does not answer, or is not the right one any more.
+        self.on_trouble: Callable[[], None] = lambda: None
         super().__init__(
             startup_nodes=[ClusterNode(host, port) for host, port in seeds],
             # What is covered is used; the rest is away.
@@ -61,8 +60,6 @@ class BoundedCluster(RedisCluster):
             protocol=2,
             **options,
         )
-        self._watch = Watch(self._look)
-        self._watch.start()
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         if "target_nodes" in options or args[0] in self.command_flags:
@@ -107,29 +104,6 @@ class BoundedCluster(RedisCluster):
         if failed is not None:
             raise failed
 
-    def invalidate(self, names: Sequence[str]) -> tuple[int, list[str]]:
-        """Delete the names, remembering them; returns how many there were, and those missed."""
-        answers = self.send([(("DEL", name), {}) for name in names])
-        missed, by_server = [], dict[str, list[str]]()
-        for name, answer in zip(names, answers, strict=True):
-            if isinstance(answer.value, int) and answer.server == self._find_server(name):
-                by_server.setdefault(answer.server, []).append(name)
-            else:
-                missed.append(name)
-        for server, deleted in by_server.items():
-            self.deletions.note_done(deleted, server)
-        self.deletions.note_missed(missed)
-        return sum(a.value for a in answers if isinstance(a.value, int)), missed
-
-    def remember(self, names: Iterable[str]) -> None:
-        """Treat names that were replaced or deleted another way like those of `invalidate`."""
-        for name in names:
-            server = self._find_server(name)
-            if server is None:
-                self.deletions.note_missed([name])
-            else:
-                self.deletions.note_done([name], server)
-
     def send(self, commands: Sequence[Command]) -> list[Answer]:
         """Send every command to the server of its first name, all of a server's at once.
 
@@ -145,7 +119,7 @@ class BoundedCluster(RedisCluster):
             groups: dict[str, tuple[ClusterNode, list[int]]] = {}
             for number in waiting:
                 try:
-                    node = self._find_node(find_name(commands[number][0]))
+                    node = self.find_node(find_name(commands[number][0]))
                 except RedisConnectionError as error:
                     answers[number] = Answer(error)
                 else:
@@ -176,7 +150,7 @@ class BoundedCluster(RedisCluster):
             with contextlib.suppress(KeyError):  # the slot is not on our map at all
                 self.nodes_manager.move_slot(error)
             self._map_version += 1
-            self._watch.hurry()
+            self.on_trouble()
         elif isinstance(error, AskError):
             # The slot is on its way, and this name is there already.
             node = self.get_node(error.host, error.port) or self._meet(error.host, error.port)
@@ -184,7 +158,7 @@ class BoundedCluster(RedisCluster):
             # In the name of the server that has the slot: the other one is seen to take over.
             return Answer(asked.value, answer.server)
         elif isinstance(error, ClusterDownError):
-            self._watch.hurry()
+            self.on_trouble()
         return answer
 
     def _settle(self, answer: Answer) -> Answer:
@@ -193,7 +167,7 @@ class BoundedCluster(RedisCluster):
         return answer
 
     def _send_to(self, node: ClusterNode, commands: Sequence[Command]) -> list[Answer]:
-        if self._is_resting(node.name):
+        if self.is_resting(node.name):
             error: Exception = RedisConnectionError(f"{node.name} did not answer a moment ago.")
             return [Answer(error)] * len(commands)
         client = self.get_redis_connection(node)
@@ -211,38 +185,34 @@ class BoundedCluster(RedisCluster):
         except (RedisConnectionError, RedisTimeoutError, OSError) as caught:
             error = caught if isinstance(caught, RedisError) else RedisConnectionError(str(caught))
             self._resting[node.name] = time.monotonic() + REST_SECONDS
-            self._watch.hurry()
+            self.on_trouble()
         except RedisError as caught:
             error = caught
         return [Answer(error, node.name)] * len(commands)
 
-    def _find_node(self, name: Any) -> ClusterNode:
+    def find_node(self, name: Any) -> ClusterNode:
         try:
             return self.nodes_manager.get_node_from_slot(key_slot(self.encoder.encode(name)))
         except RedisClusterException as error:
-            self._watch.hurry()
+            self.on_trouble()
             raise RedisConnectionError(str(error)) from error
-
-    def _find_server(self, name: str) -> str | None:
-        try:
-            return self._find_node(name).name
-        except RedisConnectionError:
-            return None
 
     def _meet(self, host: str, port: int) -> ClusterNode:
         """A server that takes over its first slot is on no map yet."""
         node = ClusterNode(host, port)
         return self._strangers.setdefault(node.name, node)
 
-    def _look(self) -> None:
-        """Learn who is responsible now, and delete again what that could have brought back."""
-        self._refresh_map()
-        doubtful = self.deletions.list_doubtful(self._find_server, version=self._map_version)
-        reachable = [name for name in doubtful if not self._is_resting(self._find_server(name))]
-        for start in range(0, min(len(reachable), MOST_NAMES_A_LOOK), 1000):
-            self.invalidate(reachable[start : start + 1000])
+    def is_resting(self, server: str) -> bool:
+        return time.monotonic() < self._resting.get(server, 0.0)
 
-    def _refresh_map(self) -> None:
+    def close(self) -> None:
+        for node in self._strangers.values():
+            if node.redis_connection is not None:
+                node.redis_connection.close()
+        super().close()
+
+    def refresh_map(self) -> int:
+        """Ask some server who is responsible; returns how often that has changed so far."""
         seeds = [self.get_node(*seed) or self._meet(*seed) for seed in self._seeds]
         nodes = list({node.name: node for node in (*self.get_nodes(), *seeds)}.values())
         random.shuffle(nodes)
@@ -257,7 +227,8 @@ class BoundedCluster(RedisCluster):
                         disconnect_startup_nodes_pools=False,
                     )
                     self._map_version += 1
-            return
+            break
+        return self._map_version
 
     def _agrees(self, ranges: Sequence[Any]) -> bool:
         """Whether our map has the same masters at both ends of each range of slots."""
@@ -267,14 +238,6 @@ class BoundedCluster(RedisCluster):
                 if slot not in slots or slots[slot][0].name != f"{host.decode()}:{port}":
                     return False
         return True
-
-    def _is_resting(self, server: str | None) -> bool:
-        return server is None or time.monotonic() < self._resting.get(server, 0.0)
-
-    def close(self) -> None:
-        if hasattr(self, "_watch"):
-            self._watch.close()
-        super().close()
 
 
 def find_name(args: Sequence[Any]) -> Any:

@@ -1,47 +1,75 @@
 """Django's cache in a Redis Cluster."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
-from django_redis.client.default import DefaultClient
 from django_redis.exceptions import ConnectionInterrupted
-from django_redis.pool import ConnectionFactory
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from config.redis_cluster import BoundedCluster
+from config.redis_failover import Deleted, Failover, FailoverClient
 from config.redis_shared import share
 
 
-class ClusterFactory(ConnectionFactory):  # type: ignore[misc]
-    """One client of the cluster for all threads of a process."""
+class ClusterFailover(Failover):
+    def __init__(self, cluster: BoundedCluster) -> None:
+        super().__init__()
+        self.cluster = cluster
+        cluster.on_trouble = self.hurry
+        self.thread.start()
 
-    def connect(self, url: str) -> BoundedCluster:
-        return share(url, self._build)
+    def refresh(self) -> int:
+        return self.cluster.refresh_map()
 
-    def disconnect(self, connection: BoundedCluster) -> None:
-        """It is shared: other threads go on with it."""
+    def find_server(self, name: str) -> str | None:
+        try:
+            return str(self.cluster.find_node(name).name)
+        except RedisConnectionError:
+            return None
 
-    def _build(self) -> BoundedCluster:
-        options = self.options
-        return BoundedCluster(
+    def is_reachable(self, name: str) -> bool:
+        server = self.find_server(name)
+        return server is not None and not self.cluster.is_resting(server)
+
+    def delete(self, names: Sequence[str]) -> Deleted:
+        answers = self.cluster.send([(("DEL", name), {}) for name in names])
+        counts = [answer.value if isinstance(answer.value, int) else None for answer in answers]
+        return Deleted(
+            sum(count or 0 for count in counts),
+            [
+                None if count is None else answer.server
+                for count, answer in zip(counts, answers, strict=True)
+            ],
+        )
+
+    def close(self) -> None:
+        super().close()
+        self.cluster.close()
+
+
+class ClusterClient(FailoverClient):
+    """Many names go to each master at once. What one master does not answer is a miss; what it
+    was not seen to delete raises, so that the deletion can be made up for.
+    """
+
+    def follow(self) -> ClusterFailover:
+        return share(self._server[0], self._build)
+
+    def _build(self) -> ClusterFailover:
+        options = self._options
+        cluster = BoundedCluster(
             options["SEEDS"],
             timeout_seconds=options["SOCKET_TIMEOUT"],
             username=options.get("USERNAME"),
             password=options.get("PASSWORD"),
             ssl=options.get("IS_ENCRYPTED", False),
         )
-
-
-class ClusterClient(DefaultClient):  # type: ignore[misc]
-    """Many names go to each master at once. What one master does not answer is a miss; what it
-    was not seen to delete raises, so that the deletion can be made up for.
-    """
+        return ClusterFailover(cluster)
 
     def get_client(self, write: bool = True, tried: list[int] | None = None) -> BoundedCluster:
-        connected: BoundedCluster = self.connection_factory.connect(self._server[0])
-        return connected
+        return self.follow().cluster
 
     def get_client_with_index(
         self, write: bool = True, tried: list[int] | None = None
@@ -78,36 +106,9 @@ class ClusterClient(DefaultClient):  # type: ignore[misc]
             name for name, value in zip(data, values, strict=True) if isinstance(value, Exception)
         ]
 
-    def delete_many(
-        self, keys: Iterable[str], version: int | None = None, client: Any = None
-    ) -> int:
-        """Returns how many there were; raises when any may still be there, and deletes it later."""
-        names = [self.make_key(key, version=version) for key in keys]
-        deleted, missed = (client or self.get_client()).invalidate(names)
-        if missed:
-            text = f"{len(missed)} of {len(names)} names were not deleted."
-            raise ConnectionInterrupted(connection=client) from RedisConnectionError(text)
-        return int(deleted)
-
-    def remember(self, keys: Iterable[str]) -> None:
-        """Treat names that a script replaced or deleted like those of `delete_many`."""
-        self.get_client().remember([self.make_key(key) for key in keys])
-
     def clear(self, client: Any = None) -> None:
         try:
             (client or self.get_client()).flush()
-        except RedisError as error:
-            raise ConnectionInterrupted(connection=client) from error
-
-    def touch(
-        self,
-        key: str,
-        timeout: float | None = DEFAULT_TIMEOUT,
-        version: int | None = None,
-        client: Any = None,
-    ) -> bool:
-        try:
-            return bool(super().touch(key, timeout, version, client))
         except RedisError as error:
             raise ConnectionInterrupted(connection=client) from error
 

@@ -16,6 +16,7 @@ from redis.exceptions import RedisClusterException, RedisError
 
 # A server that cannot be reached at all is not tried by every request.
 REST_SECONDS: Final = 1.0
+WAIT_SECONDS: Final = 0.5
 
 
 class Away(ConnectionInterrupted, RedisConnectionError):  # type: ignore[misc]
@@ -42,7 +43,10 @@ def share(key: str, build: Callable[[], T]) -> T:
     """Return what is kept under the key, built once; raises Away while it cannot be built."""
     if key in _shared:
         return cast(T, _shared[key])
-    with _lock:
+    # Whoever came first may be waiting for servers that hang: the others do not wait for long.
+    if not _lock.acquire(timeout=WAIT_SECONDS):
+        raise Away from TimeoutError("Another thread is still connecting.")
+    try:
         if key in _shared:
             return cast(T, _shared[key])
         failed_at, error = _failures.get(key, (-REST_SECONDS, None))
@@ -55,6 +59,8 @@ def share(key: str, build: Callable[[], T]) -> T:
             raise Away from caught
         _shared[key] = built
         return built
+    finally:
+        _lock.release()
 
 
 def close_shared() -> None:

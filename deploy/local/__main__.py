@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from types import FrameType
 
 from deploy.local.influxdb import InfluxDB
@@ -21,12 +22,12 @@ from deploy.local.redis_cluster import RedisCluster
 from deploy.local.redis_sentinel import RedisSentinel
 from deploy.local.servers import MariaDB, Redis
 
-CACHES: dict[str, type[Redis | RedisCluster | RedisSentinel]] = {
+CACHES: dict[str, Callable[[], Redis | RedisCluster | RedisSentinel]] = {
     "redis": Redis,
     "redis-cluster": RedisCluster,
     "redis-sentinel": RedisSentinel,
 }
-SERVERS: dict[str, type[LocalProcess | RedisCluster | RedisSentinel]] = {
+SERVERS: dict[str, Callable[[], LocalProcess | RedisCluster | RedisSentinel]] = {
     "mariadb": MariaDB,
     **CACHES,
     "broker": Redis,
@@ -68,7 +69,9 @@ def start_servers(
         environment["DATABASE_URL"] = mariadb.url
         environment["DATABASE_ADMIN_URL"] = mariadb.admin_url
     for name in set(names) & set(CACHES):
-        environment["REDIS_URL"] = stack.enter_context(CACHES[name]()).url
+        cache = CACHES[name]()
+        stack.enter_context(cache)
+        environment["REDIS_URL"] = cache.url
     if "broker" in names:
         environment["CELERY_BROKER_URL"] = stack.enter_context(Redis()).url
     if "kafka" in names:

@@ -1,5 +1,6 @@
 import json
 import logging
+import time
 from io import StringIO
 
 import pytest
@@ -65,6 +66,20 @@ def test_tracebacks_are_redacted(written) -> None:
     record = json.loads(written())
     assert "ValueError" in record["exception"]
     assert CANARY not in json.dumps(record)
+
+
+def test_what_fails_every_request_is_said_once_a_second(written) -> None:
+    logger = logging.getLogger("test.cache")
+    logger.addFilter(logs.OnceASecond())
+    for _ in range(1000):
+        logger.error("Exception ignored")
+        logger.error("Something else")
+    assert len(written().splitlines()) == 2
+    time.sleep(1)
+    logger.error("Exception ignored")
+    assert json.loads(written().splitlines()[-1])["event"] == (
+        "Exception ignored (and 999 times before)"
+    )
 
 
 def test_ordinary_fields_stay_as_they_are(written) -> None:

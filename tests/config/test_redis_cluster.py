@@ -3,14 +3,16 @@
 import os
 import threading
 import time
+from typing import Any
 
 import pytest
-from django.core.cache import cache
+from django.core.cache import cache as default_cache
 
-from deploy.local.redis_protocol import ask
+from deploy.local.redis_protocol import ask, ask_text
 
 pytestmark = [pytest.mark.real, pytest.mark.usefixtures("redis_cluster")]
 
+cache: Any = default_cache
 NAMES = [f"user:{{{user}}}:achievements" for user in range(100)]
 
 
@@ -23,12 +25,12 @@ def client():
 def test_names_are_exactly_ours_and_lie_on_every_master(redis_cluster) -> None:
     for name in NAMES:
         cache.set(name, b"document", timeout=60)
-    counts = [ask(node.port, "DBSIZE") for node in redis_cluster.masters]
+    counts = [int(ask_text(node.port, "DBSIZE")) for node in redis_cluster.masters]
     assert sum(counts) == len(NAMES)
     assert min(counts) > 0
     master = redis_cluster.find_master(NAMES[0])
     assert ask(master.port, "GET", NAMES[0]) == "document"
-    assert 0 < ask(master.port, "TTL", NAMES[0]) <= 60
+    assert 0 < int(ask_text(master.port, "TTL", NAMES[0])) <= 60
 
 
 @pytest.mark.parametrize("value", [b"document", b"", {"a": [1, None]}, "12", 7, True, None])
@@ -131,7 +133,11 @@ def test_all_threads_share_one_client_and_a_child_has_its_own(client) -> None:
     if child == 0:
         own = cache.client.get_client()
         is_right = own is not client and cache.get("name") == b"document"
-        is_right = is_right and cache.delete_many(["name"]) == 1 and own._watch.is_alive()
+        is_right = (
+            is_right
+            and cache.delete_many(["name"]) == 1
+            and cache.client.follow().thread.is_alive()
+        )
         os.write(writing, b"1" if is_right else b"0")
         os._exit(0)
     os.waitpid(child, 0)

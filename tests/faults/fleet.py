@@ -136,6 +136,15 @@ def wait_for_drain(group: str, *, seconds: float = 30) -> None:
     wait_until(is_drained, seconds=seconds, say=lambda: count_lag(group))
 
 
+def check_offsets(group: str) -> None:
+    """I6: nothing is committed beyond the end, and every partition with events is at its end."""
+    ends: dict[int, int] = {}
+    for message in read_topic(EVENTS_TOPIC):
+        partition, offset = message.partition() or 0, message.offset() or 0
+        ends[partition] = max(ends.get(partition, 0), offset + 1)
+    assert read_committed(group) == ends
+
+
 class WatchedConsumer(EventConsumer):
     """Tells its partitions: a client that is asked from outside waits for its every consume()."""
 

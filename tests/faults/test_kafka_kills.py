@@ -12,18 +12,16 @@ from achievements.errors import NotDurable
 from achievements.events import Event
 from achievements.models import Outbox, UserProgress
 from achievements.outbox import accept_events, record_events
-from achievements.topics import EVENTS_TOPIC
 from tests.factories import make_broad_catalogue
 from tests.faults.fleet import (
     Command,
+    check_offsets,
     count_lag,
     drain,
     make_consumer,
     new_group,
     publish,
-    read_committed,
     read_dead_letters,
-    read_topic,
     wait_until,
 )
 from tests.faults.hammer import make_pool, make_stream
@@ -167,12 +165,3 @@ def test_nothing_is_lost_or_doubled_by_fifty_kills(kafka, settings, client, caps
     check_offsets(group)
     letters = {letter["value"] for letter in read_dead_letters()}
     assert letters == {b'{"userId": %d}' % number for number in range(bad)}
-
-
-def check_offsets(group: str) -> None:
-    """I6: nothing is committed beyond the end, and every partition with events is at its end."""
-    ends: dict[int, int] = {}
-    for message in read_topic(EVENTS_TOPIC):
-        partition, offset = message.partition() or 0, message.offset() or 0
-        ends[partition] = max(ends.get(partition, 0), offset + 1)
-    assert read_committed(group) == ends
