@@ -160,10 +160,11 @@ class Redis(LocalProcess):
         return command
 
     def is_ready(self) -> bool:
-        return _exchange(self.port, b"PING\r\n", expected=b"+PONG")
+        # With a password it answers, too: that it wants one.
+        return _exchange(self.port, b"PING\r\n", expected=(b"+PONG", b"-NOAUTH"))
 
 
-def _exchange(port: int, question: bytes, *, expected: bytes) -> bool:
+def _exchange(port: int, question: bytes, *, expected: bytes | tuple[bytes, ...]) -> bool:
     try:
         with socket.create_connection((HOST, port), timeout=1) as connection:
             connection.sendall(question)

@@ -103,18 +103,25 @@ def write_redis(url: str, *, sentinel_nodes: str = "") -> str:
         places = sentinel_nodes
         if not places:
             raise ConfigurationError("EDGE_REDIS_NODES: name the Redis servers, HOST:PORT,...")
-    name, _, password = credentials.partition(":")
-    greeting = [f"AUTH {unquote(name)} {unquote(password)}".replace("AUTH  ", "AUTH ")]
-    greeting = greeting * bool(password)
+    name, _, password = (unquote(part) for part in credentials.partition(":"))
+    greeting = [["AUTH", *filter(None, (name, password))]] if password else []
     database = parts.path.rpartition("/")[2]
     if kind != "cluster" and database.isdigit() and database != "0":
-        greeting.append(f"SELECT {database}")
+        greeting.append(["SELECT", database])
     nodes = [place if ":" in place else f"{place}:6379" for place in split(places)]
     return (
         f"{{ nodes = {write_list(nodes)}, is_cluster = {str(kind == 'cluster').lower()},"
-        f" greeting = {quote(''.join(line + chr(13) + chr(10) for line in greeting))},"
+        f" greeting = {quote(''.join(map(write_command, greeting)))},"
         f" greetings = {len(greeting)} }}"
     )
+
+
+def write_command(words: Sequence[str]) -> str:
+    """Return a command as Redis's protocol has it, whatever its words hold."""
+    lines = [f"*{len(words)}"]
+    for word in words:
+        lines += [f"${len(word.encode())}", word]
+    return "".join(line + "\r\n" for line in lines)
 
 
 def write_calls(rate: str) -> str:
@@ -141,7 +148,8 @@ def write_list(texts: Sequence[str]) -> str:
 def quote(text: str) -> str:
     """Return a string of Lua: every byte that is not plainly harmless as its number."""
     safe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 -_.:/,*[]"
-    return '"' + "".join(c if c in safe else f"\\{ord(c):03d}" for c in text) + '"'
+    escaped = (c if c in safe else "".join(f"\\{n:03d}" for n in c.encode()) for c in text)
+    return '"' + "".join(escaped) + '"'
 
 
 def split(text: str) -> list[str]:

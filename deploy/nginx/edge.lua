@@ -63,6 +63,12 @@ local function is_our_host(host)
   return false
 end
 
+-- A header as one text, also when it was sent more than once.
+local function read(headers, name)
+  local value = headers[name]
+  return type(value) == "table" and table.concat(value, ", ") or value
+end
+
 local function accepts_json(accept)
   return not accept or accept == "" or find(accept, "*/*", 1, true)
     or find(accept, "application/json", 1, true) or find(accept, "application/*", 1, true)
@@ -73,10 +79,10 @@ local function needs_site(headers, method)
   if method ~= "GET" and method ~= "HEAD" then
     return true
   end
-  local cookie = headers["cookie"]
+  local cookie = read(headers, "cookie")
   return headers["authorization"] or ngx.var.is_args ~= ""
-    or (cookie and (type(cookie) == "table" or find(cookie, options.session_cookie .. "=", 1, true)))
-    or not accepts_json(headers["accept"]) or not is_our_host(ngx.var.host)
+    or (cookie and find(cookie, options.session_cookie .. "=", 1, true))
+    or not accepts_json(read(headers, "accept")) or not is_our_host(ngx.var.host)
 end
 
 local function write_cors(out, origin)
@@ -123,8 +129,9 @@ function M.serve(name, cache_control, fresh_seconds)
 
   local out = ngx.header
   local refusal = calls.take(out)
-  if headers["origin"] then
-    write_cors(out, headers["origin"])
+  local origin = read(headers, "origin")
+  if origin then
+    write_cors(out, origin)
   end
   if refusal then
     count "limited"
@@ -139,13 +146,13 @@ function M.serve(name, cache_control, fresh_seconds)
   local etag = sub(value, 45, 60)
   out["ETag"] = 'W/"' .. etag .. '"'
   out["Cache-Control"] = cache_control
-  if is_held(headers["if-none-match"], etag) then
+  if is_held(read(headers, "if-none-match"), etag) then
     ngx.status = 304
     return ngx.send_headers() -- not exit: that clears the ETag
   end
   local body = sub(value, HEADER_LENGTH + 1)
   if byte(value, 4) == LETTER_Z then
-    local encodings = headers["accept-encoding"]
+    local encodings = read(headers, "accept-encoding")
     if encodings and find(encodings, "gzip", 1, true) and not find(encodings, "q=0", 1, true) then
       out["Content-Encoding"] = "gzip"
     else
