@@ -4,14 +4,14 @@ It starts MariaDB, Redis, Kafka, the site and its edge on ports of their own, an
 PART: reads, servers, growth, mix, watched, together, flush; without one, all of them.
 """
 
-import argparse
 import os
 import signal
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
+from bench.arguments import read_arguments
 from bench.pipeline_site import start_site
 from bench.report import Report
 from deploy.local.process import MissingProgram, StartError
@@ -37,23 +37,10 @@ QUICK: Final = Sizes(
 )  # fmt: skip
 
 
-def read_arguments() -> tuple[Sizes, list[str]]:
-    parser = argparse.ArgumentParser(prog="python -m bench.display", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
-    parser.add_argument("--quick", action="store_true", help="a smoke: small sizes, one round")
-    for name, field in Sizes.__dataclass_fields__.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(field.default))
-    given: dict[str, Any] = vars(parser.parse_args())
-    if set(given["parts"]) - set(PARTS):
-        parser.error(f"name any of {', '.join(PARTS)}")
-    parts = [part for part in PARTS if part in given["parts"] or not given["parts"]]
-    default = QUICK if given["quick"] else Sizes()
-    chosen = {name: given[name] or getattr(default, name) for name in Sizes.__dataclass_fields__}
-    return Sizes(**chosen), parts
-
-
 def main() -> int:
-    sizes, parts = read_arguments()
+    sizes, parts = read_arguments(
+        prog="bench.display", description=__doc__ or "", parts=PARTS, quick=QUICK
+    )
     report = Report("display")
     # Counted like anybody's calls, but never refused: all of them come from one address.
     os.environ.update(THROTTLE_PUBLIC="100000000/minute", TRUSTED_PROXIES="127.0.0.1")

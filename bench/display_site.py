@@ -5,7 +5,6 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
-from http.client import HTTPConnection
 from multiprocessing import get_context
 from pathlib import Path
 from string import Template
@@ -30,7 +29,7 @@ from bench.ready import SiteServer
 from bench.timing import say
 from bench.workload import START
 from deploy.local.nginx import Edge
-from deploy.local.process import HOST, LocalProcess, find_program
+from deploy.local.process import HOST
 from deploy.nginx.configuration import find_modules
 
 UNLOCKS: Final = 50
@@ -51,41 +50,26 @@ KNOWN: Final = 400_000_001
 CACHED: Final = 500_000_001
 
 
-class Bare(LocalProcess):
-    """nginx with bare.conf."""
+class Bare(Edge):
+    """nginx with bare.conf.template."""
 
     name = "bare"
+    ready_path = "/ready"
 
     def __init__(self, redis_port: int) -> None:
-        super().__init__()
+        super().__init__(site="", environment={})
         self.redis_port = redis_port
 
     def prepare(self) -> None:
         template = Template((Path(__file__).parent / "bare.conf.template").read_text("utf-8"))
-        (self.folder / "nginx.conf").write_text(
-            template.substitute(
-                modules=find_modules(),
-                state=self.folder,
-                user="user root;" if os.geteuid() == 0 else "",
-                listen=f"{HOST}:{self.port}",
-                redis_port=self.redis_port,
-            ),
-            encoding="utf-8",
+        text = template.substitute(
+            modules=find_modules(),
+            state=self.folder,
+            user=f"user {self.user};" if self.user else "",
+            listen=f"{HOST}:{self.port}",
+            redis_port=self.redis_port,
         )
-
-    def build_command(self) -> list[str]:
-        program = find_program(("nginx",), package="nginx libnginx-mod-http-lua")
-        return [program, "-c", str(self.folder / "nginx.conf"), "-g", "daemon off;"]
-
-    def is_ready(self) -> bool:
-        http = HTTPConnection(HOST, self.port, timeout=2)
-        try:
-            http.request("GET", "/ready")
-            return http.getresponse().status == 200
-        except OSError:
-            return False
-        finally:
-            http.close()
+        self.configuration_file.write_text(text, encoding="utf-8")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,13 @@ consumers, the load. PART: drain, quix, dedupe, pace, burst, memory, endpoint; w
 all of them. --quick is a smoke of about two minutes whose figures mean nothing.
 """
 
-import argparse
 import signal
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
+from bench.arguments import read_arguments
 from bench.pipeline_site import start_site
 from bench.report import Report
 from deploy.local.process import MissingProgram, StartError
@@ -41,26 +41,11 @@ QUICK: Final = Sizes(
 )  # fmt: skip
 
 
-def read_arguments() -> tuple[Sizes, list[str]]:
-    parser = argparse.ArgumentParser(prog="python -m bench.pipeline", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
-    parser.add_argument("--quick", action="store_true", help="a smoke: small sizes, one round")
-    sizes = Sizes.__dataclass_fields__
-    for name, field in sizes.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(field.default))
-    given: dict[str, Any] = vars(parser.parse_args())
-    if set(given["parts"]) - set(PARTS):
-        parser.error(f"name any of {', '.join(PARTS)}")
-    # In this order: the endpoint leaves events behind that nobody consumes.
-    parts = [part for part in PARTS if part in given["parts"] or not given["parts"]]
-    default = QUICK if given["quick"] else Sizes()
-    chosen = {name: getattr(default, name) for name in sizes}
-    chosen.update((name, given[name]) for name in sizes if given[name] is not None)
-    return Sizes(**chosen), parts
-
-
 def main() -> int:
-    sizes, parts = read_arguments()
+    # In this order: the endpoint leaves events behind that nobody consumes.
+    sizes, parts = read_arguments(
+        prog="bench.pipeline", description=__doc__ or "", parts=PARTS, quick=QUICK
+    )
     report = Report("pipeline")
     # Leave by an exception, so that everything that was started is stopped on the way out.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))

@@ -15,6 +15,9 @@ class Edge(LocalProcess):
     """Serves documents from the Redis of `environment`, and everything else from `site`."""
 
     name = "edge"
+    ready_path = "/edge-metrics"
+    # As root it would give its workers to nobody, who may not read the checkout.
+    user = "root" if os.geteuid() == 0 else ""
 
     def __init__(
         self,
@@ -45,8 +48,7 @@ class Edge(LocalProcess):
                 stream=self.stream,
                 workers=str(self.workers),
                 state=self.folder,
-                # As root it would give its workers to nobody, who may not read the checkout.
-                user="root" if os.geteuid() == 0 else "",
+                user=self.user,
                 environment=self.environment,
             ),
             encoding="utf-8",
@@ -58,7 +60,7 @@ class Edge(LocalProcess):
     def is_ready(self) -> bool:
         connection = HTTPConnection(HOST, self.port, timeout=2)
         try:
-            connection.request("GET", "/edge-metrics")
+            connection.request("GET", self.ready_path)
             return connection.getresponse().status == 200
         except OSError:
             return False
