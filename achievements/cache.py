@@ -4,6 +4,7 @@ Through Django's cache: Redis when configured, otherwise this process. A cache t
 slow is a miss and never an error.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from threading import Lock
@@ -27,6 +28,7 @@ T = TypeVar("T")
 
 _MOST_DEBTS: Final = 50_000
 _RULEBOOK_MARK: Final = b'{"version":%d,'
+_RULEBOOK_HEAD: Final = re.compile(rb'{"version":(\d+),')
 
 # Compared and set in one step, so that nothing can come between.
 _REPLACE: Final = """\
@@ -62,13 +64,16 @@ def read_rulebook(version: int) -> dict[str, Any] | None:
 
 
 def holds_rulebook(version: int) -> bool:
-    """Whether this publication is the one that is kept; so says a cache that is away, too."""
+    """Whether this publication or a newer one is kept; so says a cache that is away, too."""
     client = _find_redis()
     if client is None:
         head = store.get(keys.RULEBOOK) or b""
     else:
         head = _try(lambda: client.getrange(keys.RULEBOOK, 0, 31))
-    return head is None or bytes(head).startswith(_RULEBOOK_MARK % version)
+    if head is None:
+        return True
+    kept = _RULEBOOK_HEAD.match(bytes(head))
+    return kept is not None and int(kept[1]) >= version
 
 
 def forget(names: Iterable[str]) -> None:
@@ -78,10 +83,12 @@ def forget(names: Iterable[str]) -> None:
         _debts.names.clear()
     if not wanted:
         return
-    deleted = cast(Callable[..., int | None], store.delete_many)(sorted(wanted))
-    # The backend keeps its failures to itself. Redis counts what it deleted, other caches do not
-    # say; then only a cache that is away cannot answer whether it has a key.
-    if deleted is None and cast(bool | None, store.has_key(min(wanted))) is None:
+    if _find_redis() is None:
+        with _process.lock:  # a fill compares and sets in two steps
+            store.delete_many(wanted)
+        return
+    # Redis's backend keeps its failures to itself; without one it says how many it deleted.
+    if cast(Callable[..., int | None], store.delete_many)(sorted(wanted)) is None:
         _debts.owe(wanted)
 
 

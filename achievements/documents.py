@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import orjson
+import structlog
 from django.core.cache import cache as store
 
 from achievements import cache, metrics
 from achievements.outage import Shelter
+
+logger = structlog.get_logger(__name__)
 
 
 class Stamp(NamedTuple):
@@ -61,6 +64,7 @@ _ZIP_LEVEL: Final = 3
 _ZIP_FROM_BYTES: Final = 1024  # below it the headers of a response are most of it anyway
 
 _HEAD_BYTES: Final = 256
+_LEASE: Final = b"lease:"
 _LEASE_SECONDS: Final = 5
 _WAIT_STEP_SECONDS: Final = 0.005
 _EARLY_SECONDS: Final = 1.0
@@ -150,7 +154,7 @@ def fetch_document(name: str, recipe: Recipe) -> Document:
         if document is not None:
             metrics.DOCUMENTS.labels(recipe.kind, "hit").inc()
             if is_due(document, recipe) and cache.call(store.add, f"{name}:early", 1, 1):
-                return _fill([name], recipe, {name: cut_header(value)})[name]
+                return _refresh(name, recipe, document, cut_header(value))
             return document
         lease = _take_lease(name, value)
         if lease:
@@ -163,8 +167,19 @@ def fetch_document(name: str, recipe: Recipe) -> Document:
         time.sleep(_WAIT_STEP_SECONDS)
 
 
+def _refresh(name: str, recipe: Recipe, document: Document, header: bytes) -> Document:
+    try:
+        return _fill([name], recipe, {name: header})[name]
+    except Exception:
+        logger.exception("document_not_refreshed", name=name)
+        return document  # its time is not over
+
+
 def fetch_documents(names: Sequence[str], recipe: Recipe) -> dict[str, Document]:
-    """Return the documents of many names: one read of the cache, one build for all that lack."""
+    """Return the documents of many names: one read of the cache, one build for all that lack.
+
+    What somebody else is filling at the moment is waited for.
+    """
     values = cache.call(store.get_many, names) or {}
     found = {}
     for name in names:
@@ -176,8 +191,11 @@ def fetch_documents(names: Sequence[str], recipe: Recipe) -> dict[str, Document]
     missing = [name for name in names if name not in found]
     if missing:
         metrics.DOCUMENTS.labels(recipe.kind, "miss").inc(len(missing))
-        leases = {name: _take_lease(name, values.get(name)) for name in missing}
-        found.update(_fill(missing, recipe, {n: lease for n, lease in leases.items() if lease}))
+        taken = {name: _take_lease(name, values.get(name)) for name in missing}
+        leases = {name: lease for name, lease in taken.items() if lease}
+        if leases:
+            found.update(_fill(list(leases), recipe, leases))
+        found.update({n: fetch_document(n, recipe) for n in missing if n not in leases})
     return found
 
 
@@ -206,7 +224,8 @@ def _read(name: str) -> object:
 
 def _accept(value: object, recipe: Recipe) -> Document | None:
     document = decode_document(value)
-    return document if document is not None and document.edition == recipe.edition else None
+    # A newer one than ours, too: others know of a publication that we shall hear of.
+    return document if document is not None and document.edition >= recipe.edition else None
 
 
 def is_due(document: Document, recipe: Recipe) -> bool:
@@ -223,12 +242,13 @@ def is_due(document: Document, recipe: Recipe) -> bool:
 
 
 def _take_lease(name: str, value: object) -> bytes | None:
-    """Put a lease where nothing is, or in place of a document that is no longer accepted.
+    """Put a lease where nothing is, or in place of what is not accepted: of an older edition, or
+    of another release.
 
     Returns the lease; empty when somebody else was faster; None when the cache is away.
     """
-    lease = b"lease:" + secrets.token_hex(8).encode()
-    if decode_document(value) is not None:
+    lease = _LEASE + secrets.token_hex(8).encode()
+    if isinstance(value, bytes) and value and not value.startswith(_LEASE):
         taken = cache.call(cache.replace, name, cut_header(value), lease, _LEASE_SECONDS)
     else:
         taken = cache.call(store.add, name, lease, _LEASE_SECONDS)
@@ -245,7 +265,7 @@ def _fill(
         built = recipe.build(names)
     except BaseException:
         for name, kept in expected.items():
-            if kept.startswith(b"lease:"):
+            if kept.startswith(_LEASE):
                 cache.call(cache.drop, name, kept)
         raise
     documents = {}

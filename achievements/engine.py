@@ -77,7 +77,7 @@ def apply_batch(rulebook: Rulebook, events: Iterable[Event]) -> BatchResult:
         return BatchResult()
     user_ids = sorted(by_user)
     stored = lock_users(user_ids)
-    writer = StepWriter(rulebook, stored)
+    writer = StepWriter(rulebook, stored, by_user)
     doubtful: dict[int, Progress] = {}
     rest: dict[int, Progress | None] = {}
     # One user at a time, from packed row to packed row: what a step makes is gone before the next.
@@ -108,7 +108,7 @@ def apply_batch(rulebook: Rulebook, events: Iterable[Event]) -> BatchResult:
     if rest:
         for user_id, step in revise_users(rulebook, rest, by_user).items():
             writer.add(user_id, step)
-    return writer.write(by_user)
+    return writer.write()
 
 
 def lock_users(user_ids: Collection[int]) -> dict[int, tables.StoredProgress]:

@@ -47,7 +47,6 @@ class Shelter(Generic[T]):
     def _keep(self, name: str, value: T) -> None:
         now = time.monotonic()
         with self._lock:
-            if len(self._kept) >= MOST_NAMES:
-                self._kept = {n: one for n, one in self._kept.items() if one[0] > now}
-            if len(self._kept) < MOST_NAMES:
-                self._kept[name] = now + KEPT_SECONDS, value
+            while len(self._kept) >= MOST_NAMES:
+                self._kept.pop(next(iter(self._kept)))  # the oldest
+            self._kept[name] = now + KEPT_SECONDS, value

@@ -92,7 +92,7 @@ def _rebuild(
         fresh = {u: read_row(rulebook, u, stored[u].state) for u in rest}
         nothing: dict[int, list[Event]] = {user_id: [] for user_id in rest}
         steps.update(revise_users(rulebook, fresh, nothing, should_confirm=True))
-    writer = StepWriter(rulebook, stored, should_notify=notify)
+    writer = StepWriter(rulebook, stored, {}, should_notify=notify)
     for user_id, step in steps.items():
         writer.add(user_id, step)
     return writer.write()

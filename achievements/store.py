@@ -28,8 +28,8 @@ REVOCATION_REASON = "the test that earned it was invalidated"
 class BatchResult:
     """What a committed batch did, and whose documents it made old.
 
-    A user whose events had all been applied before counts as moved and unlocking: whoever
-    applied them may have died before it could drop the documents.
+    A user with an event that had been applied before counts as moved and unlocking: whoever
+    applied it may have died before it could drop the documents.
     """
 
     applied: int = 0
@@ -51,10 +51,13 @@ class StepWriter:
         self,
         rulebook: Rulebook,
         stored: Mapping[int, StoredProgress],
+        events: Mapping[int, Sequence[Event]],
         *,
         should_notify: bool = True,
     ) -> None:
-        self.rulebook, self.stored, self.should_notify = rulebook, stored, should_notify
+        """`events` is what came in, by user; nothing where nothing did, as in a rebuild."""
+        self.rulebook, self.stored, self.events = rulebook, stored, events
+        self.should_notify = should_notify
         self.now = datetime.now(UTC)
         self.applied = 0
         self.unlocks: list[UnlockRow] = []
@@ -64,7 +67,8 @@ class StepWriter:
         self.seen: list[SeenRow] = []
         self.progress: list[tuple[int, int, bytes]] = []
         self.tallies: Counter[tuple[int, int]] = Counter()
-        self.unmoved: list[int] = []  # users whose row stays as it is
+        self.moved: set[int] = set()  # users whose documents are old now
+        self.unlocking: set[int] = set()  # of these, whose profiles are
         # Who has an invalidated test can have lost a level: earning it again is not told again.
         self.suspects: dict[int, Step] = {}
 
@@ -74,9 +78,8 @@ class StepWriter:
         else:
             self._add(user_id, step, set())
 
-    def write(self, events: Mapping[int, Sequence[Event]] | None = None) -> BatchResult:
-        """Store everything inside the caller's transaction; `events` is what came in, by user."""
-        events = events or {}
+    def write(self) -> BatchResult:
+        """Store everything inside the caller's transaction."""
         if self.suspects:
             told = set(tables.read_revoked(sorted(self.suspects)))
             for user_id, step in self.suspects.items():
@@ -92,21 +95,24 @@ class StepWriter:
         tables.insert_seen(self.seen)
         # Last, because these rows are shared by all users: locked for the shortest time.
         tables.add_tallies(self.tallies, slot=os.getpid() % tables.TALLY_SLOTS)
-        repeated = [user_id for user_id in self.unmoved if user_id in events]
-        changed = {u.user_id for u in self.unlocks} | {r.user_id for r in self.revocations}
         return BatchResult(
             applied=self.applied,
-            duplicates=sum(map(len, events.values())) - self.applied,
+            duplicates=sum(map(len, self.events.values())) - self.applied,
             unlocks=len(self.unlocks),
             revocations=len(self.revocations),
-            moved_users=[*(user_id for user_id, _, _ in self.progress), *repeated],
-            unlocking_users=sorted(changed.union(repeated)),
-            events=events,
+            moved_users=sorted(self.moved),
+            unlocking_users=sorted(self.unlocking),
+            events=self.events,
         )
 
     def _add(self, user_id: int, step: Step, told: Container[tuple[int, int, int]]) -> None:
         row, before = step.progress, self.stored[user_id]
         self.applied += step.applied
+        is_repeated = step.applied < len(self.events.get(user_id, ()))
+        if step.unlocks or step.revoked or step.found or is_repeated:
+            self.unlocking.add(user_id)
+        if is_repeated:
+            self.moved.add(user_id)
         if step.revoked:
             self._revoke(user_id, step.revoked)
         if step.unlocks:
@@ -123,8 +129,7 @@ class StepWriter:
                 row.rulebook_version = self.rulebook.version
                 state = encode_progress(row)
             self.progress.append((user_id, before.revision + 1, state))
-        else:
-            self.unmoved.append(user_id)
+            self.moved.add(user_id)
 
     def _revoke(self, user_id: int, revoked: Iterable[tuple[int, int]]) -> None:
         for achievement_id, level in revoked:

@@ -68,14 +68,12 @@ function M.take(out)
   )
 end
 
-local function tell(premature)
-  if premature then
-    return
-  end
+-- What was counted since the last time. A name that rests costs nothing.
+local function tell_all()
   for _ = 1, counted:llen "new" or 0 do
     local name = counted:rpop "new"
     if name then
-      told[name] = 0
+      told[name] = told[name] or 0
     end
   end
   for name, known in pairs(told) do
@@ -83,26 +81,42 @@ local function tell(premature)
     if not own then
       told[name] = nil -- its window is over
     elseif own > known then
-      local total = redis.ask(name, format("INCRBY %s %d\r\n", name, own - known))
+      local total, away = redis.ask(name, format("INCRBY %s %d\r\n", name, own - known))
+      if away then
+        return -- with all of it at the next time
+      end
       if type(total) == "number" then
         told[name] = own
         counted:set("others:" .. name, max(0, total - own), window_seconds + 1)
-        if known == 0 then
-          redis.ask(name, format("EXPIRE %s %d\r\n", name, window_seconds + 1))
-        end
+        redis.ask(name, format("EXPIRE %s %d\r\n", name, window_seconds + 1))
       end
-    else
-      local total = tonumber(redis.ask(name, format("GET %s\r\n", name)) or own)
-      counted:set("others:" .. name, max(0, total - own), window_seconds + 1)
     end
   end
 end
 
--- In one worker; the count itself is shared by all.
-function M.start()
-  if limit and ngx.worker.id() == 0 then
-    assert(ngx.timer.every(TELL_SECONDS, tell))
+-- One after another: the next time is due a second after the last has ended.
+local function tell(premature)
+  if premature then
+    return
   end
+  local done, failure = pcall(tell_all)
+  if not done then
+    ngx.log(ngx.ERR, "counts were not told: ", failure)
+  end
+  ngx.timer.at(TELL_SECONDS, tell)
+end
+
+-- In one worker; the count itself is shared by all, and outlives a worker that died or a reload.
+function M.start()
+  if not limit or ngx.worker.id() ~= 0 then
+    return
+  end
+  for _, name in ipairs(counted:get_keys(0)) do
+    if name:find("calls:", 1, true) == 1 then
+      told[name] = counted:get(name) -- what was not told before is lost, not told twice
+    end
+  end
+  assert(ngx.timer.at(TELL_SECONDS, tell))
 end
 
 return M

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from ipaddress import ip_address
 from pathlib import Path
 from string import Template
 from urllib.parse import unquote, urlsplit
@@ -12,6 +13,7 @@ LUA_MODULE = "ngx_http_lua_module.so"
 FORWARDED_PROTO = (
     "if ($http_x_forwarded_proto) { set $forwarded_proto $http_x_forwarded_proto; }",
 )
+NO = {"0", "false", "no", "off"}
 UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 # As CORS_EXPOSE_HEADERS in config/settings.py; the contract test holds both together.
 EXPOSED = (
@@ -54,6 +56,7 @@ def write_configuration(
     trusted = split(environment.get("TRUSTED_PROXIES", ""))
     is_production = environment.get("LAUREL_ENV") == "production"
     hsts_seconds = environment.get("SECURE_HSTS_SECONDS", "31536000") if is_production else "0"
+    has_hsts = hsts_seconds != "0"
     hsts = f'"max-age={hsts_seconds}; includeSubDomains; preload"'
     template = Template((FOLDER / "edge.conf.template").read_text(encoding="utf-8"))
     return template.substitute(
@@ -68,7 +71,7 @@ def write_configuration(
         real_ip=indent(4, write_real_ip(trusted)),
         forwarded_proto=indent(8, FORWARDED_PROTO if trusted else ()),
         hsts=indent(
-            8, [f"add_header Strict-Transport-Security {hsts} always;"] if is_production else ()
+            8, [f"add_header Strict-Transport-Security {hsts} always;"] if has_hsts else ()
         ),
         redis_options=write_redis(
             environment.get("REDIS_URL", ""), sentinel_nodes=environment.get("EDGE_REDIS_NODES", "")
@@ -77,6 +80,8 @@ def write_configuration(
         edge_options=write_edge(
             origins=split(environment.get("CORS_ALLOWED_ORIGINS", "")),
             hosts=split(environment.get("ALLOWED_HOSTS") or "localhost,127.0.0.1,[::1]"),
+            needs_https=is_production
+            and environment.get("SECURE_SSL_REDIRECT", "yes").lower() not in NO,
         ),
     )
 
@@ -108,12 +113,25 @@ def write_redis(url: str, *, sentinel_nodes: str = "") -> str:
     database = parts.path.rpartition("/")[2]
     if kind != "cluster" and database.isdigit() and database != "0":
         greeting.append(["SELECT", database])
-    nodes = [place if ":" in place else f"{place}:6379" for place in split(places)]
+    nodes = [read_node(place) for place in split(places)]
     return (
         f"{{ nodes = {write_list(nodes)}, is_cluster = {str(kind == 'cluster').lower()},"
         f" greeting = {quote(''.join(map(write_command, greeting)))},"
         f" greetings = {len(greeting)} }}"
     )
+
+
+def read_node(place: str) -> str:
+    """Return address:port. Names are refused: nginx's sockets look up none without a resolver."""
+    host, _, port = place.rpartition(":") if ":" in place else (place, "", "6379")
+    address = "127.0.0.1" if host == "localhost" else host
+    try:
+        ip_address(address)
+    except ValueError:
+        raise ConfigurationError(
+            f"REDIS_URL: the edge reaches Redis by its address, not by the name {host!r}."
+        ) from None
+    return f"{address}:{port}"
 
 
 def write_command(words: Sequence[str]) -> str:
@@ -133,11 +151,12 @@ def write_calls(rate: str) -> str:
     return f"{{ limit = {calls}, window_seconds = {UNITS[unit]} }}"
 
 
-def write_edge(*, origins: Sequence[str], hosts: Sequence[str]) -> str:
+def write_edge(*, origins: Sequence[str], hosts: Sequence[str], needs_https: bool) -> str:
     allowed = ", ".join(f"[{quote(origin)}] = true" for origin in origins)
     return (
-        f"{{ origins = {{ {allowed} }}, any_origin = false, hosts = {write_list(hosts)},"
-        f" session_cookie = 'sessionid', exposed = {quote(EXPOSED)} }}"
+        f"{{ origins = {{ {allowed} }}, hosts = {write_list(hosts)},"
+        f" needs_https = {str(needs_https).lower()}, session_cookie = 'sessionid',"
+        f" exposed = {quote(EXPOSED)} }}"
     )
 
 

@@ -13,17 +13,17 @@ local counters = ngx.shared.counters
 local HEADER_LENGTH = 61
 local EARLY_SECONDS = 1 -- as in achievements/documents.py
 local EDITION_SECONDS = 1
-local CATALOGUE_FRESH_SECONDS = 300
+local EDITION_KEPT_SECONDS = 4 -- while the node that knows it is away
 local LETTER_O, LETTER_Z = byte("o"), byte("z")
 
 local M = {}
 local options -- see configure
-local edition = { digits = nil, read_at = 0 }
+local edition = { digits = nil, read_at = 0, known_at = 0 }
 
 -- Set by the configuration file once, before requests come:
 --   origins        set of origins that other sites' pages may call from
---   any_origin     whether all may
 --   hosts          list of hosts that are ours: "name", ".suffix" or "*"
+--   needs_https    whether the site redirects everything else
 --   session_cookie name of the cookie of staff sessions
 --   exposed        what Access-Control-Expose-Headers says
 function M.configure(given)
@@ -44,9 +44,13 @@ local function read_edition()
   local at = now()
   if at - edition.read_at > EDITION_SECONDS then
     edition.read_at = at
-    local head = redis.ask("achievements:rulebook", "GETRANGE achievements:rulebook 0 31\r\n")
+    local head, away = redis.ask("achievements:rulebook", "GETRANGE achievements:rulebook 0 31\r\n")
     local version = head and head:match '^{"version":(%d+),'
-    edition.digits = version and format("%08x", tonumber(version))
+    if version then
+      edition.digits, edition.known_at = format("%08x", tonumber(version)), at
+    elseif not away or at - edition.known_at > EDITION_KEPT_SECONDS then
+      edition.digits = nil
+    end
   end
   return edition.digits
 end
@@ -79,21 +83,20 @@ local function needs_site(headers, method)
   if method ~= "GET" and method ~= "HEAD" then
     return true
   end
-  local cookie = read(headers, "cookie")
+  local cookie, encodings = read(headers, "cookie"), read(headers, "accept-encoding")
   return headers["authorization"] or ngx.var.is_args ~= ""
     or (cookie and find(cookie, options.session_cookie .. "=", 1, true))
     or not accepts_json(read(headers, "accept")) or not is_our_host(ngx.var.host)
+    or (encodings and find(encodings, "q=0", 1, true)) -- less of something, or nothing of it
+    or ngx.var.request_uri ~= ngx.var.uri -- encoded or repeated slashes: Django has its own mind
+    or (options.needs_https and ngx.var.forwarded_proto ~= "https")
 end
 
 local function write_cors(out, origin)
-  if options.any_origin then
-    out["Access-Control-Allow-Origin"] = "*"
-  elseif options.origins[origin] then
+  if options.origins[origin] then
     out["Access-Control-Allow-Origin"] = origin
-  else
-    return
+    out["Access-Control-Expose-Headers"] = options.exposed
   end
-  out["Access-Control-Expose-Headers"] = options.exposed
 end
 
 local function is_held(wanted, etag)
@@ -110,6 +113,18 @@ local function is_due(value, fresh_seconds)
   return fresh_seconds and at - tonumber(sub(value, 29, 36), 16) > fresh_seconds
 end
 
+-- Returns the body as the client takes it, and its encoding; nil for what is not gzip after all.
+local function unpack_body(value, encodings)
+  local packed = sub(value, HEADER_LENGTH + 1)
+  if byte(value, 4) ~= LETTER_Z then
+    return packed
+  end
+  if encodings and (find(encodings, "gzip", 1, true) or find(encodings, "*", 1, true)) then
+    return packed, "gzip"
+  end
+  return inflate(packed)
+end
+
 -- Answers with what is under `name`, or hands over. `fresh_seconds`: an older one is refreshed.
 function M.serve(name, cache_control, fresh_seconds)
   local headers = ngx.req.get_headers()
@@ -123,10 +138,22 @@ function M.serve(name, cache_control, fresh_seconds)
   if byte(value, 3) ~= LETTER_O then
     return hand_over "passed" -- private: Django knows who asks
   end
-  if sub(value, 21, 28) ~= read_edition() or is_due(value, fresh_seconds) then
+  local current = read_edition()
+  if not current or sub(value, 21, 28) < current or is_due(value, fresh_seconds) then
     return hand_over "miss"
   end
 
+  local etag = sub(value, 45, 60)
+  local has_copy = is_held(read(headers, "if-none-match"), etag)
+  local body, encoding
+  if not has_copy then
+    body, encoding = unpack_body(value, read(headers, "accept-encoding"))
+    if not body then
+      return hand_over "miss"
+    end
+  end
+
+  -- From here on nothing is handed over: what is said here would be said twice.
   local out = ngx.header
   local refusal = calls.take(out)
   local origin = read(headers, "origin")
@@ -141,27 +168,14 @@ function M.serve(name, cache_control, fresh_seconds)
     out["Content-Length"] = #refusal
     return print(refusal)
   end
-
   count "hit"
-  local etag = sub(value, 45, 60)
   out["ETag"] = 'W/"' .. etag .. '"'
   out["Cache-Control"] = cache_control
-  if is_held(read(headers, "if-none-match"), etag) then
+  if has_copy then
     ngx.status = 304
     return ngx.send_headers() -- not exit: that clears the ETag
   end
-  local body = sub(value, HEADER_LENGTH + 1)
-  if byte(value, 4) == LETTER_Z then
-    local encodings = read(headers, "accept-encoding")
-    if encodings and find(encodings, "gzip", 1, true) and not find(encodings, "q=0", 1, true) then
-      out["Content-Encoding"] = "gzip"
-    else
-      body = inflate(body)
-      if not body then
-        return hand_over "miss"
-      end
-    end
-  end
+  out["Content-Encoding"] = encoding
   out["Content-Length"] = #body
   print(body)
 end

@@ -43,6 +43,42 @@ function M.find_slot(key)
   return band(crc, 16383)
 end
 
+-- Returns one answer whatever its kind; of a list nothing but its end.
+local function receive(socket)
+  local line = socket:receive() or ""
+  local kind, number = byte(line), tonumber(sub(line, 2))
+  if kind == 36 and number and number >= 0 then -- $length
+    return sub(socket:receive(number + 2) or "", 1, -3)
+  elseif kind == 42 then -- *count
+    for _ = 1, number or 0 do
+      receive(socket)
+    end
+  end
+  return line
+end
+
+-- Says who we are and asks whether it is a master: a replica may lack a deletion for as long as it
+-- has lost its master. A server that is demoted closes its connections, so once each is enough.
+local function greet(socket)
+  socket:send(greeting .. "ROLE\r\n")
+  for _ = 1, greetings do
+    local line, failure = socket:receive()
+    if not line or byte(line) == 45 then
+      return line or failure
+    end
+  end
+  local role
+  local count = tonumber(match(socket:receive() or "", "^%*(%d+)$"))
+  if not count then
+    return "no answer to ROLE"
+  end
+  for number = 1, count do -- strings, integers, or (of a master) a list of lists of strings
+    local value = receive(socket)
+    role = number == 1 and value or role
+  end
+  return role ~= "master" and "a replica" or nil
+end
+
 local function connect(node)
   local socket = tcp()
   socket:settimeouts(CONNECT_MS, ANSWER_MS, ANSWER_MS)
@@ -51,14 +87,11 @@ local function connect(node)
   if not connected then
     return nil, failure
   end
-  if greetings > 0 and socket:getreusedtimes() == 0 then
-    socket:send(greeting)
-    for _ = 1, greetings do
-      local line = socket:receive()
-      if not line or byte(line) == 45 then
-        socket:close()
-        return nil, line or "no greeting"
-      end
+  if socket:getreusedtimes() == 0 then
+    failure = greet(socket)
+    if failure then
+      socket:close()
+      return nil, failure
     end
   end
   return socket
@@ -104,15 +137,15 @@ local function choose(slot)
   end
 end
 
--- Returns the value under a key, or an integer answer as a number; nil when there is none, or
--- nobody answers. `command` is in Redis's inline form and ends its line.
+-- Returns the value under a key, or an integer answer as a number; nil when there is none, and
+-- "away" as well when nobody answers. `command` is in Redis's inline form and ends its line.
 function M.ask(key, command)
   local slot = is_cluster and M.find_slot(key)
   local node = choose(slot)
   local sent = command
   for _ = 1, MOST_REDIRECTS do
-    if not node then
-      return nil
+    if not node or is_resting(node) then
+      return nil, "away"
     end
     local line, value = exchange(node, sent)
     if value then
@@ -130,6 +163,7 @@ function M.ask(key, command)
       return nil -- also ASK: a key on its way to another node is a miss, and Django finds it
     end
   end
+  return nil, "away"
 end
 
 return M

@@ -81,7 +81,8 @@ def _read_ids(text: str) -> list[int]:
     """Return distinct ids in their order. Raises ProblemError (400)."""
     found: dict[int, None] = {}
     for part in filter(None, (one.strip() for one in text.split(","))):
-        if not part.isascii() or not part.isdecimal() or not 1 <= int(part[:20]) <= MAX_ID:
+        is_number = part.isascii() and part.isdecimal() and len(part) <= len(str(MAX_ID))
+        if not is_number or not 1 <= int(part) <= MAX_ID:
             raise _refuse_ids(f"ids: each is a whole number from 1 to {MAX_ID}.", "type")
         found[int(part)] = None
     if not 1 <= len(found) <= MAX_SUMMARIES:

@@ -20,6 +20,7 @@ from deploy.local.nginx import Edge
 from deploy.local.process import HOST, MissingProgram
 from deploy.local.program import PROGRAMS, SiteProcess
 from deploy.local.redis_cluster import RedisCluster, wait_until
+from deploy.local.redis_sentinel import RedisSentinel
 from deploy.local.servers import Redis
 from profiles.models import Profile
 from profiles.tokens import issue_token
@@ -138,6 +139,11 @@ BY_DJANGO = [
     pytest.param("/api/v1/achievements/secret", {}, id="a hidden definition"),
     pytest.param("/api/v1/achievements/none", {}, id="no definition"),
     pytest.param("/api/v1/users/0/achievements", {}, id="no user"),
+    pytest.param("/api/v1//users/12345/achievements", {}, id="two slashes"),
+    pytest.param("/api/v1/achievements/typist-1%0A", {}, id="a line's end"),
+    pytest.param("/api/v1/users/%31/achievements", {}, id="digits in other words"),
+    pytest.param(PROFILE, {"Accept_Encoding": "gzip;q=0, br"}, id="anything but gzip"),
+    pytest.param(PROFILE, {"Accept_Encoding": "br;q=0.5, gzip;q=0.5"}, id="gzip, less"),
     pytest.param("/api/v1/users/00012345/achievements", {}, id="zeros before the id"),
     pytest.param(f"/api/v1/users/{2**63}/achievements", {}, id="an id too large"),
     pytest.param(f"/api/v1/users/summaries?ids={USER},{PRIVATE}", {}, id="summaries"),
@@ -272,3 +278,26 @@ def test_it_finds_every_user_in_a_cluster_and_outlives_a_master(
     dead.kill()
     assert site.ask_edge(paths[0]).status_code == 200
     wait_until(is_all_hits, timeout_seconds=20)
+
+
+def test_under_sentinel_it_asks_a_master_alone(
+    start_site: Callable[..., Site], redis_sentinel: RedisSentinel
+) -> None:
+    publish_rulebook()
+    first = redis_sentinel.master
+    nodes = ",".join(f"{HOST}:{one.port}" for one in (first, *redis_sentinel.replicas))
+    site = start_site(REDIS_URL=redis_sentinel.url, EDGE_REDIS_NODES=nodes)
+
+    def is_hit() -> bool:
+        hits = site.count("hit")
+        assert site.ask_edge().status_code == 200
+        return site.count("hit") > hits
+
+    wait_until(is_hit, timeout_seconds=5)
+    first.kill()
+    redis_sentinel.wait_for_another_master(first)
+    wait_until(is_hit, timeout_seconds=15)
+    first.start()  # comes back as a replica, and is still the first that the edge was told of
+    time.sleep(3)
+    process_events([make_event(USER, 9)])
+    assert site.ask_edge().json() == site.ask_django().json()

@@ -18,28 +18,45 @@ from deploy.nginx.configuration import (
     write_redis,
 )
 
+TWO = '{ "10.0.0.1:1", "10.0.0.2:2" }'
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(
     ("url", "nodes", "is_cluster", "greetings"),
     [
-        pytest.param("redis://h:1/0", '{ "h:1" }', "false", 0, id="one server"),
-        pytest.param("redis://h", '{ "h:6379" }', "false", 0, id="no port"),
-        pytest.param("redis://:p%20w@h:1/2", '{ "h:1" }', "false", 2, id="password, database"),
-        pytest.param("redis-cluster://u:p@a:1,b:2", '{ "a:1", "b:2" }', "true", 1, id="a cluster"),
-        pytest.param("redis-sentinel://s:1/main/0", '{ "m:1", "r:2" }', "false", 0, id="Sentinel"),
+        pytest.param("redis://10.0.0.1:1/0", '{ "10.0.0.1:1" }', "false", 0, id="one server"),
+        pytest.param("redis://localhost", '{ "127.0.0.1:6379" }', "false", 0, id="no port"),
+        pytest.param(
+            "redis://:p%20w@10.0.0.1:1/2", '{ "10.0.0.1:1" }', "false", 2, id="password, database"
+        ),
+        pytest.param(
+            "redis-cluster://u:p@10.0.0.1:1,10.0.0.2:2",
+            '{ "10.0.0.1:1", "10.0.0.2:2" }',
+            "true",
+            1,
+            id="a cluster",
+        ),
+        pytest.param(
+            "redis-sentinel://s:1/main/0",
+            TWO,
+            "false",
+            0,
+            id="Sentinel",
+        ),
     ],
 )
 def test_every_redis_that_the_site_takes(
     url: str, nodes: str, is_cluster: str, greetings: int
 ) -> None:
-    options = write_redis(url, sentinel_nodes="m:1,r:2")
+    options = write_redis(url, sentinel_nodes="10.0.0.1:1,10.0.0.2:2")
     assert f"nodes = {nodes}, is_cluster = {is_cluster}," in options
     assert f"greetings = {greetings} " in options
 
 
-@pytest.mark.parametrize("url", ["", "rediss://h:1", "memcached://h", "redis-other://h"])
+@pytest.mark.parametrize(
+    "url", ["", "rediss://h:1", "memcached://h", "redis-other://h", "redis://redis:6379/0"]
+)
 def test_another_one_is_refused_by_name(url: str) -> None:
     with pytest.raises(ConfigurationError, match="REDIS_URL"):
         write_redis(url)
