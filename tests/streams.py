@@ -48,8 +48,10 @@ class StreamClient:
             self.thread.start()
 
     def read_problem(self) -> Any:
-        with self.connection:
+        try:
             return json.loads(self.response.read())
+        finally:
+            self.connection.close()
 
     def wait(self, name: str, *, seconds: float = 10) -> Event:
         """Return the next event of this name; others before it are passed over."""

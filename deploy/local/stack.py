@@ -1,7 +1,8 @@
 """`make stack`: MariaDB, two Redis, Kafka, InfluxDB, every process of the site and the edge.
 
-Runs until Ctrl-C. Ports are free ones unless PORT, EDGE_PORT, MARIADB_PORT, REDIS_PORT, BROKER_PORT,
-KAFKA_PORT or INFLUXDB_PORT name them. Data is in a temporary folder unless STACK_DATA names one, which is kept.
+Runs until Ctrl-C. Ports are free ones unless PORT, EDGE_PORT, MARIADB_PORT, REDIS_PORT,
+BROKER_PORT, KAFKA_PORT or INFLUXDB_PORT name them. Data is in a temporary folder unless STACK_DATA
+names one, which is kept.
 """
 
 import os

@@ -43,10 +43,11 @@ class EventStream:
         self.last = newest if asked is None else min(asked, newest)
         self._missed = {PROGRESS} if asked is not None else {NOTIFICATIONS, PROGRESS}
 
-    def doubt(self) -> None:
-        """Messages may have been missed since it was told what came before it."""
+    def doubt(self) -> bool:
+        """Messages may have been missed since it was told what came before it, if it was."""
         if self.is_told:
             self._missed.add(PROGRESS)
+        return self.is_told
 
     def skip_to(self, newest: int) -> None:
         """There is more than is replayed: its client has to read it."""

@@ -8,6 +8,7 @@ import asyncio
 import signal
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from resource import RLIMIT_NOFILE, getrlimit
 from threading import current_thread, main_thread
 from types import FrameType
@@ -31,6 +32,7 @@ T = TypeVar("T")
 
 LOOK_SECONDS: Final = 30.0  # well below the time that a mark lasts
 LONGEST_WAIT_SECONDS: Final = 1.0  # for Redis, before the database alone is believed
+GATHER_SECONDS: Final = 0.1  # in which all channels are heard again, to look once for all
 READERS: Final = 4
 _MOST_AT_ONCE: Final = 500
 _SPARE_FILES: Final = 64
@@ -48,6 +50,7 @@ class Hub:
         self._channels: dict[str, Watch] = {}
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="stream")
         self._subscription = Subscription(on_subscribed=self._check, on_message=self._pass_on)
+        self._should_look = asyncio.Event()
         self._looking = asyncio.create_task(self._look_now_and_then())
         metrics.STREAMS.set_function(lambda: len(self.streams))
 
@@ -120,8 +123,9 @@ class Hub:
             del self._watches[watch.user_id], self._channels[watch.channel]
 
     def _check(self, channel: str) -> None:
-        if watch := self._channels.get(channel):
-            watch.doubt()
+        watch = self._channels.get(channel)
+        if watch is not None and watch.doubt():
+            self._should_look.set()  # the marks may be gone too
 
     def _pass_on(self, channel: str, data: bytes) -> None:
         if watch := self._channels.get(channel):
@@ -133,7 +137,11 @@ class Hub:
     async def _look_now_and_then(self) -> None:
         """Keep the marks, and find what no message has told: whoever sent it may have died."""
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._should_look.wait()
+                await asyncio.sleep(GATHER_SECONDS)
+            self._should_look.clear()
             for one in list(self._watches.values()):
                 self._tidy(one)
             users = list(self._watches)

@@ -54,12 +54,12 @@ class Watch:
         elif any(stream.last < newest for stream in self.streams):
             self.look()
 
-    def doubt(self) -> None:
-        """Messages may have been missed before now."""
+    def doubt(self) -> bool:
+        """Messages may have been missed before now; return whether anybody waited for one."""
         self._revision = 0
-        for stream in self.streams:
-            stream.doubt()
+        was_told = [stream.doubt() for stream in self.streams]
         self.look()
+        return any(was_told)
 
     def look(self) -> None:
         self._should_look = True
