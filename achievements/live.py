@@ -6,13 +6,16 @@ everybody else a commit costs one question here, and writes nothing.
 
 import time
 from collections.abc import Mapping, Sequence
+from threading import Lock
 from typing import Any, Final, NamedTuple
 
+import orjson
 from django.core.cache import cache as store
 
 from achievements import cache, keys
 
 MOST_AT_ONCE: Final = 1000
+_process_lock = Lock()  # where the cache is this process, one step of several
 
 # An older revision never replaces a newer one, whichever worker comes last.
 _KEEP_NEWEST: Final = """\
@@ -73,9 +76,9 @@ def tell(news: Mapping[int, News]) -> None:
     Without Redis there are no streams.
     """
     if not cache.is_redis():
-        for user_id, one in news.items():
-            values = {keys.name_live_progress(user_id, a): v for a, v in one.progress.items()}
-            cache.call(store.set_many, values, keys.LIVE_PROGRESS_TTL_SECONDS)
+        with _process_lock:
+            for user_id, one in news.items():
+                _keep_newest(user_id, one)
         return
 
     def send(client: Any) -> object:
@@ -89,3 +92,11 @@ def tell(news: Mapping[int, News]) -> None:
         return pipeline.execute()
 
     cache.ask_redis(send)
+
+
+def _keep_newest(user_id: int, news: News) -> None:
+    values = {keys.name_live_progress(user_id, a): value for a, value in news.progress.items()}
+    kept = store.get_many(values)
+    newer = {n for n, value in kept.items() if orjson.loads(value)["revision"] > news.revision}
+    wanted = {name: value for name, value in values.items() if name not in newer}
+    store.set_many(wanted, keys.LIVE_PROGRESS_TTL_SECONDS)
