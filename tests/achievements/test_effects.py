@@ -171,7 +171,8 @@ def test_the_commands_for_who_is_watched(user: int, ids: dict[str, int]) -> None
 
 
 def cache_client() -> Any:
-    return store.client.get_client(write=True)
+    backend: Any = store
+    return backend.client.get_client(write=True)
 
 
 @pytest.mark.real

@@ -22,7 +22,8 @@ from deploy.local.program import PROGRAMS, SiteProcess
 from deploy.local.servers import Redis
 from profiles.models import Profile
 from profiles.tokens import issue_token
-from tests.factories import AchievementFactory, make_event
+from tests.factories import AchievementFactory, make_event, make_levels
+from tests.streams import StartStream, StreamClient
 
 pytestmark = [pytest.mark.real, pytest.mark.django_db(transaction=True)]
 
@@ -248,3 +249,19 @@ def test_without_redis_it_hands_over_and_without_the_site_it_serves_what_is_kept
         assert refused.status_code == 503
         assert refused.headers["Retry-After"] == "5"
         assert refused.json()["code"] == "unavailable"
+
+
+def test_the_stream_comes_through_at_once(start_stream: StartStream) -> None:
+    AchievementFactory(criteria={"count": "tests"}, levels=make_levels(1, 2, 3))
+    publish_rulebook()
+    place = f"{HOST}:{start_stream().port}"
+    with (
+        Edge(site=place, stream=place, environment=os.environ) as edge,
+        StreamClient(edge.port, USER) as client,
+    ):
+        client.wait("resync")
+        for number in (1, 2, 3):
+            began = time.monotonic()
+            process_events([make_event(USER, number)])
+            assert client.wait("unlock").at - began < 1
+        assert client.headers["Cache-Control"] == "no-store"

@@ -231,3 +231,16 @@ def test_a_master_of_several_is_killed(
             process_events([make_event(USER, test_id)])
             time.sleep(0.5)
         assert client.wait_for_unlocks(11, seconds=45) == list(range(1, 12))
+        # And messages come through the server that took over.
+        test_ids = iter(range(12, 1000))
+        wait_until(lambda: is_told_at_once(client, next(test_ids)), seconds=30)
+        assert client.unlocks == list(range(1, len(client.unlocks) + 1))
+
+
+def is_told_at_once(client: StreamClient, test_id: int) -> bool:
+    process_events([make_event(USER, test_id)])
+    with suppress(AssertionError):
+        while client.wait("progress", seconds=0.5).data["notified"] < test_id:
+            pass
+        return True
+    return False

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,6 @@ from achievements.engine import process_events
 from achievements.rulebooks import publish_rulebook
 from deploy.local.process import HOST
 from deploy.local.program import SiteProcess
-from profiles.api import event_stream
-from profiles.api.event_stream import MOST_WAITING, EventStream, Unlock
 from profiles.api.shapes import Notification, ProgressMoved, Resync
 from profiles.api.watch import MOST_REPLAYED
 from profiles.tokens import issue_token
@@ -38,7 +35,7 @@ def test_a_server_that_cannot_stream_says_so_at_once(api: Api) -> None:
     assert "ASGI" in problem["detail"]
     assert "Redis" in problem["detail"]
     for options, status in (({}, 401), ({"user": OTHER}, 404)):
-        read_problem(api.get(PATH, **options), status)  # type: ignore[arg-type]
+        read_problem(api.get(PATH, **options), status)
     assert read_problem(api.get(PATH, headers={"Authorization": "Bearer x"}), 401)
     read_problem(api.post(PATH, user=USER), 405)
     read_problem(api.get(PATH, user=USER, headers={"Accept": "application/json"}), 406)
@@ -61,71 +58,6 @@ def test_a_last_event_id_that_is_none(api: Api, text: str) -> None:
     headers = {"Last-Event-ID": text.encode().decode("latin-1")}
     problem = read_problem(api.get(PATH, user=USER, headers=headers), 400)
     assert problem["errors"][0]["pointer"] == "/Last-Event-ID"
-
-
-# What one client is sent, without a server.
-
-
-def collect(stream: EventStream, seconds: float = 0.3, **options: Any) -> bytes:
-    async def read() -> bytes:
-        found = []
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                async for line in stream.write(**{"expires_at": None, **options}):
-                    found.append(line)
-        return b"".join(found)
-
-    return asyncio.run(read())
-
-
-def test_a_client_is_told_where_it_begins_and_that_the_stream_lives(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(event_stream, "HEARTBEAT_SECONDS", 0.1)
-    stream = EventStream(USER, abort=None)
-    stream.begin(asked=None, newest=7)
-    text = collect(stream)
-    assert text.startswith(b"retry: ")
-    assert b"\nid: 7\n\n" in text
-    assert text.count(b"\n\n: \n") == 1
-    assert text.count(b": \n\n") == 2
-
-
-def test_nothing_is_given_twice_and_what_was_missed_is_named_once() -> None:
-    stream = EventStream(USER, abort=None)
-    stream.begin(asked=3, newest=9)
-    stream.tell([Unlock(n, b"<%d>" % n) for n in (2, 3, 4, 5)])
-    stream.tell([Unlock(n, b"<%d>" % n) for n in (4, 5, 6)])
-    stream.doubt()
-    stream.tell([])
-    stream.tell([])
-    resync = b'event: resync\nid: %d\ndata: {"read":["progress"]}\n\n'
-    assert collect(stream).endswith(b"<4><5>" + resync % 5 + b"<6>" + resync % 6)
-
-
-@pytest.mark.parametrize(("asked", "last"), [(None, 9), (3, 3), (9, 9), (99, 9)])
-def test_where_a_stream_begins(asked: int | None, last: int) -> None:
-    """A sequence beyond the newest is one that a restored database has forgotten."""
-    stream = EventStream(USER, abort=None)
-    stream.begin(asked=asked, newest=9)
-    assert stream.last == last
-
-
-def test_too_much_that_waits_ends_the_connection() -> None:
-    aborted: list[bool] = []
-    stream = EventStream(USER, abort=lambda: aborted.append(True))
-    for number in range(MOST_WAITING + 5):
-        assert bool(aborted) is (number > MOST_WAITING)
-        stream.put(b"x", name="progress")
-    assert aborted == [True]
-
-    async def read() -> list[bytes]:
-        return [line async for line in stream.write(expires_at=None)]
-
-    assert b"x" not in b"".join(asyncio.run(read()))
-
-
-# On the real server.
 
 
 @pytest.fixture
