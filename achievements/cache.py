@@ -6,9 +6,9 @@ slow is a miss and never an error.
 
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from threading import Lock
-from typing import Any, ClassVar, Final, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import orjson
 import structlog
@@ -65,11 +65,10 @@ def read_rulebook(version: int) -> dict[str, Any] | None:
 
 def holds_rulebook(version: int) -> bool:
     """Whether this publication or a newer one is kept; so says a cache that is away, too."""
-    client = _find_redis()
-    if client is None:
-        head = store.get(keys.RULEBOOK) or b""
+    if is_redis():
+        head = ask_redis(lambda client: client.getrange(keys.RULEBOOK, 0, 31))
     else:
-        head = _try(lambda: client.getrange(keys.RULEBOOK, 0, 31))
+        head = store.get(keys.RULEBOOK) or b""
     if head is None:
         return True
     kept = _RULEBOOK_HEAD.match(bytes(head))
@@ -83,8 +82,8 @@ def forget(names: Iterable[str]) -> None:
         _debts.names.clear()
     if not wanted:
         return
-    if _find_redis() is None:
-        with _process.lock:  # a fill compares and sets in two steps
+    if not is_redis():
+        with _process_lock:  # a fill compares and sets in two steps
             store.delete_many(wanted)
         return
     # Redis's backend keeps its failures to itself; without one it says how many it deleted.
@@ -118,6 +117,7 @@ class _Debts:
 
 
 _debts = _Debts()
+_process_lock = Lock()  # makes one step of several, as Redis does, where the cache is this process
 
 
 class _Breaker:
@@ -148,9 +148,8 @@ def call(operation: Callable[..., T], *arguments: Any) -> T | None:
 
 def replace(name: str, expected: bytes, value: bytes, ttl_seconds: int) -> bool | None:
     """Set a name whose value still begins with `expected`; None when the cache is away."""
-    client = _find_redis()
-    if client is None:
-        with _process.lock:
+    if not is_redis():
+        with _process_lock:
             kept = store.get(name)
             if not isinstance(kept, bytes) or not kept.startswith(expected):
                 return False
@@ -159,7 +158,7 @@ def replace(name: str, expected: bytes, value: bytes, ttl_seconds: int) -> bool 
             else:
                 store.delete(name)
             return True
-    done = _try(lambda: client.eval(_REPLACE, 1, name, expected, value, ttl_seconds))
+    done = ask_redis(lambda client: client.eval(_REPLACE, 1, name, expected, value, ttl_seconds))
     return None if done is None else bool(done)
 
 
@@ -168,71 +167,18 @@ def drop(name: str, expected: bytes) -> bool | None:
     return replace(name, expected, b"", 0)
 
 
-def mark_watched(user_ids: Sequence[int], *, seconds: int) -> None:
-    """Say that somebody looks at these users' progress, until so many seconds from now."""
-    now = time.time()
-    client = _find_redis()
-    if client is None:
-        _process.watched.update(dict.fromkeys(user_ids, now + seconds))
-        return
-
-    def mark() -> object:
-        pipeline = client.pipeline(transaction=False)
-        pipeline.zadd(keys.WATCHED, dict.fromkeys(user_ids, now + seconds))
-        pipeline.zremrangebyscore(keys.WATCHED, "-inf", now)
-        return pipeline.execute()
-
-    _try(mark)
+def is_redis() -> bool:
+    """Whether the cache is Redis of any kind, and not this process."""
+    return getattr(store, "client", None) is not None
 
 
-def find_watched(user_ids: Sequence[int]) -> list[int]:
-    """Return which of these users are watched; nobody when the cache is away."""
-    now = time.time()
-    client = _find_redis()
-    if client is None:
-        until: Sequence[float | None] = [_process.watched.get(u) for u in user_ids]
-    else:
-        until = _try(lambda: client.zmscore(keys.WATCHED, user_ids)) or []
-    return [u for u, end in zip(user_ids, until, strict=False) if end is not None and end > now]
+def ask_redis(operation: Callable[[Any], T]) -> T | None:
+    """Call the client below Django's cache; None when Redis is away.
 
-
-def keep_live_progress(values: Mapping[str, bytes]) -> None:
-    call(store.set_many, dict(values), keys.LIVE_PROGRESS_TTL_SECONDS)
-
-
-def publish(messages: Mapping[str, bytes]) -> None:
-    """Send a message to each channel; without Redis there is nobody to hear it."""
-    client = _find_redis()
-    if client is None:
-        return
-
-    def send() -> None:
-        for channel, message in messages.items():
-            client.publish(channel, message)
-
-    _try(send)
-
-
-class _Process:
-    """What Redis does, for the cache of one process."""
-
-    lock = Lock()
-    watched: ClassVar[dict[int, float]] = {}
-
-
-_process = _Process
-
-
-def _find_redis() -> Any:
-    """Return the client below Django's cache; None where the cache is this process."""
-    backend = getattr(store, "client", None)
-    return None if backend is None else backend.get_client(write=True)
-
-
-def _try(operation: Callable[[], T]) -> T | None:
-    """Run what goes past Django's backend, which would have ignored failures: as it does."""
+    What goes past the backend would raise what the backend ignores; so would finding the client.
+    """
     try:
-        return call(operation)
+        return call(lambda: operation(cast(Any, store).client.get_client(write=True)))
     except _FAILURES as error:
         logger.warning("cache_failed", error=str(error))
         return None

@@ -4,13 +4,12 @@ Every effect is repeatable, and none of them can undo or fail an unlock: a failu
 logged and counted. Documents that were not dropped end with their time to live.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import structlog
 
-from achievements import cache, keys, metrics
+from achievements import cache, keys, live, metrics
 from achievements.documents import encode_json
 from achievements.events import TEST_COMPLETED, Event, read_metrics
 from achievements.rulebooks import get_rulebook
@@ -37,42 +36,49 @@ def run_effects(result: BatchResult) -> None:
                 *map(keys.name_achievements, result.unlocking_users),
             ]
         )
-        watched = cache.find_watched(result.moved_users)
+        watched = live.find_watched(result.moved_users)
         if watched:
-            _renew(watched, result.events)
+            _renew(watched, result)
     except Exception:
         # Whatever the cache's client raises, the unlock is committed and stands.
         metrics.EFFECT_FAILURES.labels("cache").inc()
         logger.exception("cache_not_invalidated", users=len(result.moved_users))
 
 
-def _renew(watched: Sequence[int], events: Mapping[int, Sequence[Event]]) -> None:
+def _renew(watched: Sequence[int], result: BatchResult) -> None:
     """Write what moved for those who look: their document, each achievement, and a message."""
     now = write_time(datetime.now(UTC))
-    values: dict[str, bytes] = {}
-    messages: dict[str, bytes] = {}
+    unlocking = set(result.unlocking_users)
+    news: dict[int, live.News] = {}
     for user_id, standing in refresh_progress(watched).items():
-        moved = [
-            (achievement_id, {**standing.entries[achievement_id], "asOf": now})
-            for achievement_id in _find_moved(standing, events.get(user_id, ()))
-        ]
-        for achievement_id, entry in moved:
-            values[keys.name_live_progress(user_id, achievement_id)] = encode_json(entry)
-        message: dict[str, Any] = {"asOf": now, "achievements": [entry for _, entry in moved]}
-        messages[keys.name_live_channel(user_id)] = encode_json(message)
-    cache.keep_live_progress(values)
-    cache.publish(messages)
+        changed = _find_changed(standing, result.events.get(user_id, ()))
+        if user_id in unlocking:
+            changed |= get_rulebook().find_dependent()
+        head = {"revision": standing.revision, "asOf": now}
+        progress, shown = {}, []
+        for achievement_id in sorted(changed):
+            if entry := standing.entries.get(achievement_id):
+                progress[achievement_id] = encode_json(head | entry)
+                shown.append(entry)
+            elif achievement_id in standing.completed:
+                progress[achievement_id] = encode_json(head | {"percent": 100})
+        message = head | {"notified": standing.notified, "achievements": shown}
+        news[user_id] = live.News(standing.revision, progress, encode_json(message))
+    live.tell(news)
     metrics.WATCHED_UPDATES.inc(len(watched))
 
 
-def _find_moved(standing: Standing, events: Sequence[Event]) -> Iterable[int]:
-    """Return the achievements that these events count for; without events, all of them."""
+def _find_changed(standing: Standing, events: Sequence[Event]) -> set[int]:
+    """Return the achievements that these events may have changed."""
+    every = standing.completed.union(standing.entries)
+    # A rebuild has no events, and the first event of a user brings their whole history along.
+    if not events or standing.revision <= 1:
+        return every
     rulebook = get_rulebook()
-    moved: set[int] = set()
+    changed: set[int] = set()
     for event in events:
         if event.event_type != TEST_COMPLETED or event.occurred_at is None:
-            return standing.entries
-        moved |= set(
-            rulebook.find_moved(read_metrics(event.metrics), event.occurred_at.timestamp())
-        )
-    return [a for a in standing.entries if a in moved] if events else standing.entries
+            return every
+        at = event.occurred_at.timestamp()
+        changed |= set(rulebook.find_changed(read_metrics(event.metrics), at))
+    return changed

@@ -6,6 +6,7 @@ from typing import Final
 ACHIEVEMENTS_TTL_SECONDS: Final = 3600
 PROGRESS_TTL_SECONDS: Final = 15 * 60
 LIVE_PROGRESS_TTL_SECONDS: Final = 15 * 60
+WATCHED_SECONDS: Final = PROGRESS_TTL_SECONDS
 DEFINITION_TTL_SECONDS: Final = 24 * 3600
 RECOMMENDATIONS_TTL_SECONDS: Final = 48 * 3600
 # A user without any test: kept for a moment only, as anybody can ask for any number.
@@ -38,6 +39,11 @@ def name_live_progress(user_id: int, achievement_id: int) -> str:
 def name_live_channel(user_id: int) -> str:
     """A channel, not a key: what moves is published there while the user is watched."""
     return f"user:{{{user_id}}}:live"
+
+
+def name_watched(user_id: int) -> str:
+    """In place of WATCHED where the cache is this process."""
+    return f"{WATCHED}:{user_id}"
 
 
 def name_recommended(user_id: int) -> str:

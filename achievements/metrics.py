@@ -38,6 +38,15 @@ DOCUMENTS = Counter(
 WATCHED_UPDATES = Counter(
     "achievements_watched_updates", "Progress documents renewed for users who are watched."
 )
+STREAMS = Gauge("achievements_streams", "Streams that are open in this process.")
+STREAM_EVENTS = Counter(
+    "achievements_stream_events",
+    "Events given to open streams, by name: progress, unlock or resync.",
+    ["name"],
+)
+STREAMS_DROPPED = Counter(
+    "achievements_streams_dropped", "Streams ended because their client did not read."
+)
 RELAYED = Counter("achievements_relayed", "Outbox rows published and acknowledged.")
 RELAY_FAILURES = Counter(
     "achievements_relay_failures", "Outbox rows that Kafka did not acknowledge; they stay pending."

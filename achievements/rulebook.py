@@ -6,7 +6,7 @@ thresholds. So the cost of an event follows what it moves, not the number of rul
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from achievements.definition import Definition, find_node_measures, find_slugs
@@ -53,11 +53,24 @@ class Rulebook:
     def find_moved(self, metrics: tuple[Any, ...], at: float) -> list[int]:
         """Return the achievements that an event with these metrics counts for."""
         plan = self.plan_for(metrics, at)
+        return self._find_asking({entry[0] for group in plan[:-1] for entry in group})
+
+    def find_changed(self, metrics: tuple[Any, ...], at: float) -> list[int]:
+        """Return the achievements that it counts for, and those of which it breaks a run."""
+        plan = self.plan_for(metrics, at)
         moved = {entry[0] for group in plan[:-1] for entry in group}
+        return self._find_asking(moved.union(plan.broken_runs))
+
+    def find_dependent(self) -> set[int]:
+        """Return the achievements that ask for another one, which an unlock may change."""
+        rules = (rule for found in self.dependents.values() for rule in found)
+        return {rule.definition.achievement_id for rule in rules}
+
+    def _find_asking(self, positions: Collection[int]) -> list[int]:
         return [
             achievement_id
             for achievement_id, rule in self.rules_by_id.items()
-            if moved & {self.positions[m.key] for m in find_node_measures(rule.nodes[0])}
+            if any(self.positions[m.key] in positions for m in find_node_measures(rule.nodes[0]))
         ]
 
     def make_blank(self, position: int) -> Any:

@@ -4,9 +4,11 @@ Every function reads the database, not a cache, and names one user. What is hidd
 masked here, on the server.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
+
+from django.db.models import Max
 
 from achievements.display import Catalogue, get_catalogue
 from achievements.models import Notification, UserProgress
@@ -82,10 +84,16 @@ def read_user_progress(*, user_id: int) -> dict[str, Any]:
 
 
 class Standing(NamedTuple):
-    """A row's revision, and by achievement id the next level that the user has not reached."""
+    """A row's revision, and by achievement id the next level that the user has not reached.
+
+    `completed` are the achievements without a further level; `notified` is the sequence of the
+    newest notification.
+    """
 
     revision: int
     entries: dict[int, dict[str, Any]]
+    completed: set[int]
+    notified: int
 
 
 def read_standings(user_ids: Sequence[int]) -> dict[int, Standing]:
@@ -103,11 +111,15 @@ def read_standings(user_ids: Sequence[int]) -> dict[int, Standing]:
         revision, state = rows.get(user_id, (0, b""))
         row = decode_progress(bytes(state)) if state else start_progress(catalogue.rulebook)
         held = row.unlocked
-        entries = {}
+        entries, completed = {}, set()
         for display in catalogue.displays:
-            if display.is_live and (entry := show_progress(catalogue, display, row, held, now)):
+            if not display.is_live:
+                continue
+            if entry := show_progress(catalogue, display, row, held, now):
                 entries[display.achievement.pk] = entry
-        found[user_id] = Standing(revision, entries)
+            elif held.get(display.achievement.pk, 0) >= display.top_level:
+                completed.add(display.achievement.pk)
+        found[user_id] = Standing(revision, entries, completed, row.notified)
     return found
 
 
@@ -120,12 +132,29 @@ def list_notifications(
     *, user_id: int, before: int | None = None, limit: int = 20
 ) -> list[dict[str, Any]]:
     """Return the user's newest notifications with a sequence below `before`."""
-    catalogue = get_catalogue()
     rows = Notification.objects.filter(user_id=user_id).order_by("-sequence")
     if before is not None:
         rows = rows.filter(sequence__lt=before)
+    return _show_notifications(rows[:limit])
+
+
+def list_notifications_after(*, user_id: int, after: int, limit: int) -> list[dict[str, Any]]:
+    """Return the user's oldest notifications with a sequence above `after`."""
+    rows = Notification.objects.filter(user_id=user_id, sequence__gt=after)
+    return _show_notifications(rows.order_by("sequence")[:limit])
+
+
+def read_newest_sequences(user_ids: Sequence[int]) -> dict[int, int]:
+    """Return the sequence of each user's newest notification; 0 for a user without any."""
+    rows = Notification.objects.filter(user_id__in=user_ids).order_by().values("user_id")
+    newest = rows.annotate(newest=Max("sequence")).values_list("user_id", "newest")
+    return dict.fromkeys(user_ids, 0) | dict(newest)
+
+
+def _show_notifications(rows: Iterable[Notification]) -> list[dict[str, Any]]:
+    catalogue = get_catalogue()
     entries = []
-    for row in rows[:limit]:
+    for row in rows:
         display = catalogue.by_id.get(row.achievement_id)
         shown: dict[str, Any] = display.show(held=row.level) if display else WITHDRAWN
         points = display.achievement.levels[row.level - 1 :][:1] if display else []

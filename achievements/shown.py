@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from achievements import cache, keys
+from achievements import keys, live
 from achievements.documents import (
     Built,
     Document,
@@ -108,8 +108,8 @@ def _make_progress_recipe(
 ) -> Recipe:
     def build(names: Sequence[str]) -> dict[str, Built]:
         user_ids = [by_name[name] for name in names]
-        # Before the rows are read: a commit after that reading finds the mark.
-        cache.mark_watched(user_ids, seconds=keys.PROGRESS_TTL_SECONDS)
+        if not tell:  # for a reader; and before the rows are read, so that a later commit sees it
+            live.mark_watched(user_ids)
         private = find_private(user_ids)
         standings = read_standings(user_ids)
         if tell:

@@ -200,7 +200,9 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 CORS_ALLOWED_ORIGINS = read_list("CORS_ALLOWED_ORIGINS")
 CORS_URLS_REGEX = r"^/api/"
 CORS_ALLOW_METHODS = ["GET", "HEAD", "POST", "OPTIONS"]
-CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "if-none-match", "x-csrftoken"]
+CORS_ALLOW_HEADERS = [
+    *("accept", "authorization", "content-type", "if-none-match", "last-event-id", "x-csrftoken"),
+]
 CORS_EXPOSE_HEADERS = [
     *("ETag", "Location", "Retry-After", "WWW-Authenticate"),
     *("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "RateLimit-Policy"),
@@ -216,6 +218,11 @@ API_THROTTLE_RATES = {
     "events": read_rate("THROTTLE_EVENTS", "120000/minute"),  # requests of one service key
     "login": read_rate("THROTTLE_LOGIN", "10/minute"),  # staff passwords tried from one address
 }
+
+# Streams: what opens a connection that hears Redis, and how many clients may be held open.
+STREAM_CHANNELS = "config.redis_channels.connect"
+STREAMS_PER_USER = read_int("STREAMS_PER_USER", 5, low=1, high=1000)  # in one process
+STREAMS_PER_PROCESS = read_int("STREAMS_PER_PROCESS", 2000, low=1, high=1_000_000)
 
 # Staff sessions.
 LOGIN_URL = "admin:login"
@@ -319,4 +326,6 @@ LOGGING = build_logging(level=LOG_LEVEL, log_format=LOG_FORMAT)
 DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = logging.DEBUG
 DJANGO_STRUCTLOG_STATUS_2XX_LOG_LEVEL = logging.DEBUG
 DJANGO_STRUCTLOG_STATUS_4XX_LOG_LEVEL = logging.INFO
+# Streams end with their clients; that is no trouble.
+DJANGO_STRUCTLOG_REQUEST_CANCELLED_LOG_LEVEL = logging.DEBUG
 PROMETHEUS_EXPORT_MIGRATIONS = False

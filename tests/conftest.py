@@ -18,7 +18,7 @@ from deploy.local.__main__ import start_servers
 from deploy.local.process import MissingProgram, StartError
 from deploy.local.worker import CeleryWorker
 
-pytest_plugins = ["tests.kafka", "tests.redis_servers"]
+pytest_plugins = ["tests.kafka", "tests.redis_servers", "tests.streams"]
 
 ROOT = Path(__file__).resolve().parent.parent
 STACKS = ("embedded", "real")

@@ -9,7 +9,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from achievements import cache
-from achievements.api.bearer import KeysUnavailableError, TokenError, verify_token
+from achievements.api.bearer import KeysUnavailableError, TokenError, read_token
 from achievements.api.callers import EndUser, Service
 from achievements.api.problems import refuse_while_unavailable
 from achievements.models import ServiceKey
@@ -51,7 +51,7 @@ def _read_credential(credential: bytes) -> str:
 
 def _identify_end_user(token: str) -> EndUser:
     try:
-        return EndUser(verify_token(token))
+        return EndUser(*read_token(token))
     except TokenError as error:
         raise WrongCredential(str(error), 'Bearer realm="laurel", error="invalid_token"') from None
     except KeysUnavailableError:

@@ -5,7 +5,7 @@ configured: a token cannot choose its own.
 """
 
 from functools import cache as remember
-from typing import Final
+from typing import Final, NamedTuple
 
 import jwt
 import structlog
@@ -29,8 +29,20 @@ class KeysUnavailableError(Exception):
     """The host site's public keys cannot be fetched now: nothing is wrong with the token."""
 
 
+class Token(NamedTuple):
+    """What a verified token says; it ends at `expires_at`, in seconds since 1970."""
+
+    user_id: int
+    expires_at: float
+
+
 def verify_token(token: str) -> int:
     """Return the user id in `sub`. Raises TokenError or KeysUnavailableError."""
+    return read_token(token).user_id
+
+
+def read_token(token: str) -> Token:
+    """Verify it first. Raises TokenError or KeysUnavailableError."""
     if len(token) > MAX_TOKEN_LENGTH:
         raise TokenError("The token is too long.")
     try:
@@ -55,7 +67,7 @@ def verify_token(token: str) -> int:
         raise KeysUnavailableError from None
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
         raise TokenError("The token is not valid.") from None
-    return _read_subject(claims["sub"])
+    return Token(_read_subject(claims["sub"]), float(claims["exp"]))
 
 
 def _read_subject(subject: object) -> int:

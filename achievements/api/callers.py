@@ -13,6 +13,7 @@ class EndUser:
     """Someone with a token of the host site; we hold no account of theirs."""
 
     user_id: int
+    expires_at: float | None = None  # the token's end
     is_authenticated: ClassVar[bool] = True
     is_anonymous: ClassVar[bool] = False
     is_active: ClassVar[bool] = True

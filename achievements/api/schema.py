@@ -56,6 +56,7 @@ _PROBLEMS: Final = {
     415: "The body must be application/json, without content encoding.",
     429: "Too many calls: wait as long as Retry-After says.",
     500: "Our fault; it has been logged.",
+    501: "This server cannot do it.",
     503: "Not now: try again after Retry-After seconds. A write kept nothing.",
 }
 _ALWAYS: Final = (405, 406, 429, 500, 503)
@@ -102,6 +103,7 @@ def describe(
     parameters: Sequence[OpenApiParameter] = (),
     problems: Iterable[int] = (),
     has_etag: bool = False,
+    media_type: str = "application/json",
 ) -> Callable[[View], View]:
     """Document one operation. Docstrings of the view become its description."""
     codes = {*problems, *_ALWAYS}
@@ -112,7 +114,7 @@ def describe(
     if accepted:
         codes.update(_WITH_BODY)
         request = {"application/json": accepted[0] if len(accepted) == 1 else {"anyOf": accepted}}
-    responses: dict[Any, Any] = {(status, "application/json"): OpenApiResponse(refer_to(answer))}
+    responses: dict[Any, Any] = {(status, media_type): OpenApiResponse(refer_to(answer))}
     if has_etag:
         responses.update(NOT_MODIFIED)
         parameters = [*parameters, FIELDS, IF_NONE_MATCH]

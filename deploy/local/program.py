@@ -38,6 +38,16 @@ PROGRAMS = (
     Program("consumers", ("manage.py", "consume_achievement_events", "--processes", "2")),
     Program("relay", ("manage.py", "relay_outbox")),
     Program(
+        "stream",
+        (
+            *("-m", "uvicorn", "config.asgi:application", "--host", HOST, "--port", "{port}"),
+            *("--http", "h11", "--ws", "none", "--lifespan", "on", "--no-access-log"),
+            # The site reads forwarded addresses itself, and only those of TRUSTED_PROXIES.
+            *("--no-proxy-headers", "--log-level", "warning", "--timeout-graceful-shutdown", "5"),
+        ),
+        ready_path="/readyz",
+    ),
+    Program(
         "web",
         (
             *("-m", "granian", "--interface", "wsgi", "--host", HOST, "--port", "{port}"),

@@ -1,7 +1,8 @@
-"""`make stack`: MariaDB, two Redis, Kafka, InfluxDB and every process of the site, until Ctrl-C.
+"""`make stack`: MariaDB, two Redis, Kafka, InfluxDB, every process of the site and the edge.
 
-Ports are free ones unless PORT, MARIADB_PORT, REDIS_PORT, BROKER_PORT, KAFKA_PORT or INFLUXDB_PORT
-name them. Data is in a temporary folder unless STACK_DATA names one, which is kept.
+Runs until Ctrl-C. Ports are free ones unless PORT, EDGE_PORT, MARIADB_PORT, REDIS_PORT,
+BROKER_PORT, KAFKA_PORT or INFLUXDB_PORT name them. Data is in a temporary folder unless STACK_DATA
+names one, which is kept.
 """
 
 import os
@@ -18,6 +19,7 @@ from deploy.local.__main__ import find_missing
 from deploy.local.console import Console
 from deploy.local.influxdb import InfluxDB
 from deploy.local.kafka import Kafka
+from deploy.local.nginx import Edge
 from deploy.local.process import (
     HOST,
     LocalProcess,
@@ -29,7 +31,7 @@ from deploy.local.process import (
 from deploy.local.program import PROGRAMS, ROOT, SiteProcess
 from deploy.local.servers import MariaDB, Redis
 
-SERVER_NAMES = ("mariadb", "redis", "broker", "kafka", "influxdb")
+SERVER_NAMES = ("mariadb", "redis", "broker", "kafka", "influxdb", "edge")
 WEB_PORT = 8000
 LOOK_SECONDS = 0.2
 
@@ -49,6 +51,7 @@ class Stack:
             "DEBUG": "no",
         }
         self.web_port = choose_web_port()
+        self.edge_port: int | None = None
 
     def start(self) -> None:
         self._start_servers()
@@ -65,6 +68,7 @@ class Stack:
                 self._start(process)
             except StartError:
                 self._look_at_ends()  # shown with its last lines; the others go on
+        self._start_edge()
         self._show_state()
 
     def watch(self) -> None:
@@ -110,6 +114,22 @@ class Stack:
             return
         self._start(influxdb)
         self.environment["INFLUXDB_URL"] = influxdb.url
+
+    def _start_edge(self) -> None:
+        ports = {process.name: process.port for process in self._list_site()}
+        try:
+            edge = Edge(
+                site=f"{HOST}:{ports['web']}",
+                stream=f"{HOST}:{ports['stream']}",
+                environment=self.environment,
+                port=read_port("EDGE_PORT"),
+                folder=self.folder / "edge",
+            )
+            self._start(edge)
+        except (MissingProgram, StartError) as error:
+            self.console.say(f"Going on without the edge: {error}")
+        else:
+            self.edge_port = edge.port
 
     def _start(self, process: LocalProcess) -> None:
         self.console.say(f"starting {process.name} ...")
@@ -175,6 +195,8 @@ class Stack:
         self.console.say("")
         self.console.show_table(rows)
         self.console.say(f"\n  Commands against this stack:  . {self.folder / 'environment'}")
+        if self.edge_port:
+            self.console.say(f"  Through the edge:  http://{HOST}:{self.edge_port}/")
         self.console.say(f"  http://{HOST}:{self.web_port}/   Ctrl-C stops everything in order.\n")
 
 

@@ -177,3 +177,26 @@ class Explanation(msgspec.Struct, rename="camel"):
     unlocked_at: datetime | None
     evidence: Evidence | None
     note: str | None
+
+
+class ProgressMoved(msgspec.Struct, rename="camel"):
+    """What a commit moved; `notified` is the sequence of the newest notification by then."""
+
+    revision: int
+    as_of: datetime
+    notified: int
+    achievements: list[AchievementProgress]
+
+
+class Resync(msgspec.Struct, rename="camel"):
+    """Documents that may have moved unseen: read them now."""
+
+    read: list[Literal["notifications", "progress"]]
+
+
+class StreamEvents(msgspec.Struct, rename="camel"):
+    """The `data` of each kind of event, by the name of the event; a stream has no end."""
+
+    progress: ProgressMoved
+    unlock: Notification
+    resync: Resync

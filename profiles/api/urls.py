@@ -6,6 +6,7 @@ import achievements.api.converters  # noqa: F401 - registers id64
 from profiles.api.documents import UserAchievementsView, UserProgressView, UserSummariesView
 from profiles.api.explanations import ExplanationView
 from profiles.api.notifications import NotificationsView, ReadNotificationsView
+from profiles.api.stream import StreamView
 from profiles.api.test_results import OutcomeView, TestResultsView
 
 urlpatterns = [
@@ -33,4 +34,5 @@ urlpatterns = [
         ReadNotificationsView.as_view(),
         name="notifications-read",
     ),
+    path("users/<id64:user_id>/stream", StreamView.as_view(), name="stream"),
 ]

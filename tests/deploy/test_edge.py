@@ -24,7 +24,8 @@ from deploy.local.redis_sentinel import RedisSentinel
 from deploy.local.servers import Redis
 from profiles.models import Profile
 from profiles.tokens import issue_token
-from tests.factories import AchievementFactory, make_event
+from tests.factories import AchievementFactory, make_event, make_levels
+from tests.streams import StartStream, StreamClient
 
 pytestmark = [pytest.mark.real, pytest.mark.django_db(transaction=True)]
 
@@ -301,3 +302,19 @@ def test_under_sentinel_it_asks_a_master_alone(
     time.sleep(3)
     process_events([make_event(USER, 9)])
     assert site.ask_edge().json() == site.ask_django().json()
+
+
+def test_the_stream_comes_through_at_once(start_stream: StartStream) -> None:
+    AchievementFactory(criteria={"count": "tests"}, levels=make_levels(1, 2, 3))
+    publish_rulebook()
+    place = f"{HOST}:{start_stream().port}"
+    with (
+        Edge(site=place, stream=place, environment=os.environ) as edge,
+        StreamClient(edge.port, USER) as client,
+    ):
+        client.wait("resync")
+        for number in (1, 2, 3):
+            began = time.monotonic()
+            process_events([make_event(USER, number)])
+            assert client.wait("unlock").at - began < 1
+        assert client.headers["Cache-Control"] == "no-store"

@@ -53,6 +53,7 @@ def test_every_endpoint_and_every_refusal_is_described(document: Any) -> None:
         "/api/v1/users/{user_id}/notifications",
         "/api/v1/users/{user_id}/notifications/read",
         "/api/v1/users/{user_id}/progress",
+        "/api/v1/users/{user_id}/stream",
     ]
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
@@ -79,6 +80,8 @@ def test_generated_calls_get_described_answers(settings: Any) -> None:
     results: list[Any] = list(schema.get_all_operations())
     for result in results:
         operation = result.ok()
+        if operation.path.endswith("/stream"):
+            continue  # under WSGI it answers 501; tests of its own hold it to its shapes
         credential = f"Api-Key {key}" if operation.path.endswith("/events") else f"Bearer {token}"
         calls += _try_operation(operation, credential)
     assert calls >= 10 * EXAMPLES / 2

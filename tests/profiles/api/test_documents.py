@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 import pytest
@@ -134,3 +135,65 @@ def test_another_session_does_not(api: Api) -> None:
     set_privacy(user_id=USER, is_private=True)
     read_problem(api.get(f"/users/{USER}/achievements"), 404)
     read_problem(api.get(f"/users/{USER}/notifications"), 404)
+
+
+# Parts of documents.
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ("points", {"points": 20}),
+        ("points,userId", {"points": 20, "userId": USER}),
+        (" points , achievements.slug ", {"points": 20, "achievements": ["quick", "typist"]}),
+        ("achievements.slug,achievements.slug", {"achievements": ["quick", "typist"]}),
+    ],
+)
+def test_fields_choose_what_is_sent(api: Api, fields: str, expected: dict[str, Any]) -> None:
+    api.post("/test-results", TEST_RESULT, user=USER)
+    for _ in range(2):  # filled, then from the cache
+        answer = api.get(f"/users/{USER}/achievements?fields={quote(fields)}")
+        part = json.loads(answer.content)
+        for entry in part.get("achievements", []):
+            assert set(entry) == {"slug"}
+        if "achievements" in part:
+            part["achievements"] = sorted(entry["slug"] for entry in part["achievements"])
+        assert part == expected
+    assert json.loads(api.get(f"/users/{USER}/achievements?fields=").content)["totalCount"] == 3
+
+
+def test_a_part_has_an_etag_of_its_own(api: Api) -> None:
+    path = f"/users/{USER}/progress?fields=achievements.percent"
+    whole, part = api.get(f"/users/{USER}/progress"), api.get(path)
+    assert part["ETag"] != whole["ETag"]
+    assert api.get(path, headers={"If-None-Match": part["ETag"]}).status_code == 304
+    assert api.get(path, headers={"If-None-Match": whole["ETag"]}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ("nothing", "nothing"),
+        ("points,nothing", "nothing"),
+        ("achievements.nothing", "achievements.nothing"),
+        ("points.nothing", "points"),
+        (",".join(f"f{number}" for number in range(21)), "20"),
+    ],
+)
+def test_fields_that_do_not_exist_are_named(api: Api, fields: str, named: str) -> None:
+    api.post("/test-results", TEST_RESULT, user=USER)
+    problem = read_problem(api.get(f"/users/{USER}/achievements?fields={fields}"), 400)
+    assert problem["errors"][0]["pointer"] == "/fields"
+    assert named in problem["detail"]
+
+
+def test_fields_of_no_entries_pass(api: Api) -> None:
+    answer = api.get("/users/987654321/achievements?fields=achievements.anything")
+    assert json.loads(answer.content) == {"achievements": []}
+
+
+def test_a_part_of_a_private_profile_is_private(api: Api) -> None:
+    set_privacy(user_id=USER, is_private=True)
+    path = f"/users/{USER}/achievements?fields=points"
+    read_problem(api.get(path), 404)
+    assert api.get(path, user=USER)["Cache-Control"] == "private, no-cache"

@@ -22,6 +22,8 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", f"{OWN}/progress"): (404, 200, 404, 404, 404, 200, 404),
     ("GET", EXPLANATION): (401, 200, 404, 404, 404, 200, 404),
     ("GET", f"{OWN}/notifications"): (401, 200, 404, 404, 404, 200, 404),
+    # Only a token opens a stream; these tests' server cannot stream, and says it to the owner.
+    ("GET", f"{OWN}/stream"): (401, 501, 404, 404, 404, 401, 401),
     ("POST", f"{OWN}/notifications/read"): (401, 200, 403, 403, 403, 403, 403),
     ("POST", "/test-results"): (401, 201, 201, 403, 403, 403, 403),
     ("GET", "/test-results/1/outcome"): (401, 404, 404, 403, 403, 403, 403),
