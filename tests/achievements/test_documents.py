@@ -19,6 +19,7 @@ from achievements.documents import (
     decode_document,
     encode_document,
     fetch_document,
+    fetch_documents,
     is_due,
 )
 
@@ -302,3 +303,50 @@ def test_the_published_rulebook_is_kept_by_version() -> None:
     cache.write_rulebook(3, {"definitions": [1]})
     assert cache.read_rulebook(3) == {"definitions": [1]}
     assert cache.read_rulebook(4) is None
+
+
+def test_what_another_release_wrote_is_replaced_at_once(source: Source) -> None:
+    store.set(NAME, b"L1o" + b"0" * 60, 60)
+    started = time.monotonic()
+    assert source.fetch() == b'{"revision":1}'
+    assert time.monotonic() - started < 1
+    assert decode_document(store.get(NAME)) is not None
+
+
+def test_a_newer_edition_than_ours_is_left_alone(source: Source) -> None:
+    source.fetch(edition=2)
+    source.fetch(edition=1)
+    assert source.builds == 1
+
+
+def test_a_refresh_that_fails_leaves_the_reader_what_there_is(source: Source) -> None:
+    source.fetch()
+
+    def fail(names: Sequence[str]) -> dict[str, Built]:
+        raise LookupError
+
+    assert source.fetch(build=fail, fresh_seconds=-1) == b'{"revision":1}'
+
+
+def test_of_many_who_read_many_one_fills_each() -> None:
+    names = [keys.name_achievements(user) for user in range(1, 9)]
+    built: list[str] = []
+
+    def build(asked: Sequence[str]) -> dict[str, Built]:
+        built.extend(asked)
+        time.sleep(0.1)
+        return {name: Built(b"{}", Stamp(1)) for name in asked}
+
+    recipe = Recipe(kind="test", edition=1, ttl_seconds=lambda _: 60, build=build)
+    barrier = threading.Barrier(8)
+
+    def read() -> None:
+        barrier.wait()
+        assert fetch_documents(names, recipe).keys() == set(names)
+
+    threads = [threading.Thread(target=read) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(built) == sorted(names)

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from achievements import failpoints, metrics
 from achievements.engine import process_events
 from achievements.models import Notification, SeenTests, Tally, UserAchievement, UserProgress
+from achievements.shown import fetch_profile
 from tests.achievements.strategies import deliveries, lives, sorted_stream
 from tests.factories import (
     NOON,
@@ -335,3 +336,29 @@ def test_an_event_that_fails_leaves_its_batch_undone(catalogue, monkeypatch) -> 
     monkeypatch.setattr(failpoints, "armed", {})
     process_events(events)
     check_invariants(events)
+
+
+def test_a_delivery_with_old_and_new_drops_what_the_old_made_old(catalogue, monkeypatch) -> None:
+    """Whoever applied the old one died between its commit and the effects."""
+    user = new_user()
+    first, second = make_event(user, 1, wpm=61.0), make_event(user, 2, wpm=10.0)
+    before = fetch_profile(user).body
+    with monkeypatch.context() as patch:
+        patch.setattr("achievements.engine.run_effects", lambda result: None)
+        process_events([first])
+    assert fetch_profile(user).body == before
+    result = process_events([first, second])
+    assert (result.applied, result.duplicates, result.unlocking_users) == (1, 1, [user])
+    assert fetch_profile(user).body != before
+
+
+def test_renewed_evidence_is_seen_on_the_profile() -> None:
+    make_achievement("quick", {"best": "wpm", "atLeast": 50})
+    publish()
+    user = new_user()
+    first, second = make_event(user, 1, wpm=90), make_event(user, 2, wpm=60)
+    store_history([first, second])
+    process_events([first, second])
+    before = fetch_profile(user).body
+    process_events([invalidate(user, 1)])
+    assert fetch_profile(user).body != before
