@@ -4,17 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from achievements import keys, live
-from achievements.documents import (
-    Built,
-    Document,
-    Recipe,
-    Stamp,
-    cut_body,
-    encode_json,
-    fetch_document,
-    fetch_documents,
-    refresh_documents,
-)
+from achievements.documents import Document, Stamp, cut_body, encode_json
+from achievements.filling import Built, Recipe, fetch_document, fetch_documents, refresh_documents
 from achievements.privacy import find_private
 from achievements.rulebooks import get_rulebook
 from achievements.selectors import (

@@ -7,21 +7,21 @@ from typing import Any
 
 from django.http import HttpRequest, JsonResponse
 
-from achievements import documents
+from achievements import filling
 
 _fills: Counter[str] = Counter()
 _lock = Lock()
 
 
 def count_fills() -> None:
-    fill = documents._fill
+    fill = filling._fill
 
     def count_and_fill(names: Sequence[str], *arguments: Any) -> Any:
         with _lock:
             _fills.update(names)
         return fill(names, *arguments)
 
-    documents._fill = count_and_fill
+    filling._fill = count_and_fill
 
 
 def show_fills(request: HttpRequest) -> JsonResponse:

@@ -106,7 +106,7 @@ def pytest_report_header(config: pytest.Config) -> str:
 def _empty_cache() -> Iterator[None]:
     """No test sees what another one cached, in the cache or in this process."""
     yield
-    from achievements.documents import _shelter
+    from achievements.filling import _shelter
     from achievements.rarity import forget_tallies
     from achievements.rulebooks import forget_rulebook
 

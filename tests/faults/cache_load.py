@@ -10,14 +10,8 @@ from typing import Self
 from django.core.cache import cache as store
 
 from achievements import cache, keys
-from achievements.documents import (
-    Built,
-    Document,
-    Recipe,
-    Stamp,
-    decode_document,
-    fetch_document,
-)
+from achievements.documents import Document, Stamp, decode_document
+from achievements.filling import Built, Recipe, fetch_document
 
 FIRST_USER = 7_000_001
 

@@ -1,0 +1,182 @@
+"""How documents are filled: once, and never with what a commit has overtaken (storage floor)."""
+
+import math
+import random
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+import structlog
+from django.core.cache import cache as store
+
+from achievements import cache, metrics
+from achievements.documents import (
+    Document,
+    Stamp,
+    build_document,
+    cut_header,
+    decode_document,
+    encode_document,
+)
+from achievements.outage import Shelter
+
+logger = structlog.get_logger(__name__)
+
+_LEASE: Final = b"lease:"
+_LEASE_SECONDS: Final = 5
+_WAIT_STEP_SECONDS: Final = 0.005
+_EARLY_SECONDS: Final = 1.0
+
+
+class Built(NamedTuple):
+    """A body as it was read from the database, with the stamp that was read before it."""
+
+    body: bytes
+    stamp: Stamp
+
+
+_shelter: Final = Shelter[Document]()
+
+
+class Recipe(NamedTuple):
+    """How the documents of one kind are made and how long they are kept.
+
+    `build` reads the database: every name in one go, a stamp and a body each; the stamps are
+    read first.
+    """
+
+    kind: str  # for the metrics
+    edition: int
+    ttl_seconds: Callable[[Stamp], int]
+    build: Callable[[Sequence[str]], Mapping[str, Built]]
+    fresh_seconds: int | None = None  # older ones are refreshed before their time
+
+
+def fetch_document(name: str, recipe: Recipe) -> Document:
+    """Return the cached document, or build it; of all readers of a cold name one fills it.
+
+    Whoever fills puts a lease under the name first and replaces nothing but that very lease, so
+    a commit that deletes the name meanwhile is never covered up by what was read before it.
+    A document that is about to end is refreshed by one reader while the others still get it.
+    """
+    deadline = time.monotonic() + _LEASE_SECONDS
+    while True:
+        value = _read(name)
+        document = _accept(value, recipe)
+        if document is not None:
+            metrics.DOCUMENTS.labels(recipe.kind, "hit").inc()
+            if is_due(document, recipe) and cache.call(store.add, f"{name}:early", 1, 1):
+                return _refresh(name, recipe, document, cut_header(value))
+            return document
+        lease = _take_lease(name, value)
+        if lease:
+            metrics.DOCUMENTS.labels(recipe.kind, "miss").inc()
+            return _fill([name], recipe, {name: lease})[name]
+        if lease is None or time.monotonic() > deadline:
+            metrics.DOCUMENTS.labels(recipe.kind, "away").inc()
+            key = f"{recipe.edition}:{name}"
+            return _shelter.get(key, lambda: _fill([name], recipe, {})[name])
+        time.sleep(_WAIT_STEP_SECONDS)
+
+
+def _refresh(name: str, recipe: Recipe, document: Document, header: bytes) -> Document:
+    try:
+        return _fill([name], recipe, {name: header})[name]
+    except Exception:
+        logger.exception("document_not_refreshed", name=name)
+        return document  # its time is not over
+
+
+def fetch_documents(names: Sequence[str], recipe: Recipe) -> dict[str, Document]:
+    """Return the documents of many names: one read of the cache, one build for all that lack.
+
+    What somebody else is filling at the moment is waited for.
+    """
+    values = cache.call(store.get_many, names) or {}
+    found = {}
+    for name in names:
+        value = None if cache.is_doubtful(name) else values.get(name)
+        document = _accept(value, recipe)
+        if document is not None:
+            found[name] = document
+    metrics.DOCUMENTS.labels(recipe.kind, "hit").inc(len(found))
+    missing = [name for name in names if name not in found]
+    if missing:
+        metrics.DOCUMENTS.labels(recipe.kind, "miss").inc(len(missing))
+        taken = {name: _take_lease(name, values.get(name)) for name in missing}
+        leases = {name: lease for name, lease in taken.items() if lease}
+        if leases:
+            found.update(_fill(list(leases), recipe, leases))
+        found.update({n: fetch_document(n, recipe) for n in missing if n not in leases})
+    return found
+
+
+def refresh_documents(names: Sequence[str], recipe: Recipe) -> dict[str, Document]:
+    """Build documents again after a commit that deleted them; who reads meanwhile waits for it."""
+    leases = {name: _take_lease(name, None) for name in names}
+    return _fill(names, recipe, {name: lease for name, lease in leases.items() if lease})
+
+
+def _read(name: str) -> object:
+    return None if cache.is_doubtful(name) else cache.call(store.get, name)
+
+
+def _accept(value: object, recipe: Recipe) -> Document | None:
+    document = decode_document(value)
+    # A newer one than ours, too: others know of a publication that we shall hear of.
+    return document if document is not None and document.edition >= recipe.edition else None
+
+
+def is_due(document: Document, recipe: Recipe) -> bool:
+    """Whether this reader should refresh it now: the likelier, the nearer its end (XFetch).
+
+    After Vattani, Chierichetti and Lowenstein, "Optimal probabilistic cache stampede prevention"
+    (VLDB 2015), with one second for the time that a build takes: ours take milliseconds, for
+    which only the very hottest names would ever be refreshed early.
+    """
+    now = time.time()
+    if recipe.fresh_seconds is not None and now - document.built_at > recipe.fresh_seconds:
+        return True
+    return now - _EARLY_SECONDS * math.log(1 - random.random()) >= document.expires_at
+
+
+def _take_lease(name: str, value: object) -> bytes | None:
+    """Put a lease where nothing is, or in place of what is not accepted: of an older edition, or
+    of another release.
+
+    Returns the lease; empty when somebody else was faster; None when the cache is away.
+    """
+    lease = _LEASE + secrets.token_hex(8).encode()
+    if isinstance(value, bytes) and value and not value.startswith(_LEASE):
+        taken = cache.call(cache.replace, name, cut_header(value), lease, _LEASE_SECONDS)
+    else:
+        taken = cache.call(store.add, name, lease, _LEASE_SECONDS)
+    if taken is None:
+        return None
+    return lease if taken else b""
+
+
+def _fill(
+    names: Sequence[str], recipe: Recipe, expected: Mapping[str, bytes]
+) -> dict[str, Document]:
+    """Build, and put each document where what is `expected` under its name still stands."""
+    try:
+        built = recipe.build(names)
+    except BaseException:
+        for name, kept in expected.items():
+            if kept.startswith(_LEASE):
+                cache.call(cache.drop, name, kept)
+        raise
+    documents = {}
+    for name in names:
+        body, stamp = built[name]
+        ttl_seconds = recipe.ttl_seconds(stamp)
+        documents[name] = document = build_document(
+            body, stamp=stamp, edition=recipe.edition, ttl_seconds=ttl_seconds
+        )
+        if name in expected:
+            lifetime = document.expires_at - document.built_at
+            value = encode_document(document)
+            cache.call(cache.replace, name, expected[name], value, lifetime)
+    return documents

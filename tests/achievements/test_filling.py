@@ -1,0 +1,293 @@
+"""Filling: one filler, no older document after a newer commit, a cache away."""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from django.core.cache import cache as store
+
+from achievements import cache, keys
+from achievements.documents import (
+    Stamp,
+    build_document,
+    decode_document,
+)
+from achievements.filling import Built, Recipe, fetch_document, fetch_documents, is_due
+
+NAME = keys.name_achievements(12345)
+
+
+class Source:
+    """What the database would hold, and how often it was asked."""
+
+    def __init__(self) -> None:
+        self.stamp = Stamp(1)
+        self.builds = 0
+
+    def build(self, names: Sequence[str]) -> dict[str, Built]:
+        self.builds += 1
+        return {n: Built(b'{"revision":%d}' % self.stamp.revision, self.stamp) for n in names}
+
+    def commit(self, stamp: Stamp) -> None:
+        self.stamp = stamp
+        cache.forget([NAME])
+
+    def fetch(self, **options: Any) -> bytes:
+        given = {"kind": "test", "edition": 1, "build": self.build, "ttl_seconds": lambda _: 60}
+        return fetch_document(NAME, Recipe(**{**given, **options})).body
+
+
+@pytest.fixture
+def source() -> Source:
+    return Source()
+
+
+def test_a_hit_builds_nothing(source: Source) -> None:
+    assert source.fetch() == source.fetch()
+    assert source.builds == 1
+
+
+def test_another_edition_or_age_is_a_miss(source: Source) -> None:
+    source.fetch()
+    source.fetch(edition=2)
+    assert source.builds == 2
+    source.fetch(edition=2, fresh_seconds=300)
+    assert source.builds == 2
+    source.fetch(edition=2, fresh_seconds=-1)
+    assert source.builds == 3
+
+
+def test_a_commit_while_a_document_is_made_wins(source: Source) -> None:
+    """Barriers hold the filler between its reading and its writing, where the race is lost."""
+    has_read, has_committed = threading.Barrier(2), threading.Barrier(2)
+
+    def build_slowly(names: Sequence[str]) -> dict[str, Built]:
+        built = source.build(names)
+        has_read.wait(5)
+        has_committed.wait(5)
+        return built
+
+    bodies: list[bytes] = []
+    filler = threading.Thread(target=lambda: bodies.append(source.fetch(build=build_slowly)))
+    filler.start()
+    has_read.wait(5)
+    source.commit(Stamp(2))
+    has_committed.wait(5)
+    filler.join()
+    assert bodies == [b'{"revision":1}']  # what this reader asked for was true when it asked
+    assert decode_document(store.get(NAME)) is None
+    assert source.fetch() == b'{"revision":2}'
+
+
+def test_a_filler_that_lost_its_lease_covers_nothing_up(source: Source) -> None:
+    def build_while_another_commits_and_fills(names: Sequence[str]) -> dict[str, Built]:
+        built = source.build(names)
+        source.commit(Stamp(2))
+        assert source.fetch() == b'{"revision":2}'
+        return built
+
+    assert source.fetch(build=build_while_another_commits_and_fills) == b'{"revision":1}'
+    kept = decode_document(store.get(NAME))
+    assert kept is not None
+    assert kept.revision == 2
+
+
+def test_an_early_refresh_covers_nothing_up_either(source: Source) -> None:
+    source.fetch()
+
+    def build_while_another_commits(names: Sequence[str]) -> dict[str, Built]:
+        built = source.build(names)
+        source.commit(Stamp(2))
+        return built
+
+    source.fetch(build=build_while_another_commits, fresh_seconds=-1)
+    assert store.get(NAME) is None
+
+
+def test_closing_a_profile_while_it_is_filled_leaves_nothing(source: Source) -> None:
+    def build_while_the_owner_closes_it(names: Sequence[str]) -> dict[str, Built]:
+        built = source.build(names)
+        source.commit(Stamp(1, is_private=True))
+        return built
+
+    source.fetch(build=build_while_the_owner_closes_it)
+    assert store.get(NAME) is None
+
+
+def test_a_failed_build_leaves_no_lease(source: Source) -> None:
+    def fail(names: Sequence[str]) -> dict[str, Built]:
+        raise LookupError
+
+    for _ in range(2):
+        with pytest.raises(LookupError):
+            source.fetch(build=fail)
+    assert store.get(NAME) is None
+    assert source.fetch() == b'{"revision":1}'
+
+
+@pytest.mark.parametrize("state", ["cold", "of an older edition", "about to end"])
+def test_of_many_readers_one_fills(source: Source, state: str) -> None:
+    if state != "cold":
+        source.fetch(edition=0 if state == "of an older edition" else 1)
+    before = source.builds
+    barrier = threading.Barrier(24)
+    bodies: list[bytes] = []
+
+    def build_slowly(names: Sequence[str]) -> dict[str, Built]:
+        time.sleep(0.3)
+        return source.build(names)
+
+    def read() -> None:
+        barrier.wait()
+        fresh_seconds = -1 if state == "about to end" else None
+        bodies.append(source.fetch(build=build_slowly, fresh_seconds=fresh_seconds))
+
+    threads = [threading.Thread(target=read) for _ in range(24)]
+    started = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert bodies == [b'{"revision":1}'] * 24
+    assert source.builds - before <= 2
+    assert time.monotonic() - started < 3
+
+
+def test_a_lease_of_somebody_who_died_ends_by_itself(source: Source) -> None:
+    store.set(NAME, b"lease:dead", 1)
+    assert source.fetch() == b'{"revision":1}'
+    assert decode_document(store.get(NAME)) is not None
+
+
+def test_a_document_is_refreshed_before_it_ends_the_likelier_the_nearer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recipe = Recipe(kind="t", edition=1, ttl_seconds=lambda _: 60, build=lambda names: {})
+    document = build_document(b"{}", stamp=Stamp(1), edition=1, ttl_seconds=3600)
+
+    def count_due(seconds_left: float) -> int:
+        now = document.expires_at - seconds_left
+        monkeypatch.setattr("achievements.filling.time.time", lambda: now)
+        return sum(is_due(document, recipe) for _ in range(2_000))
+
+    counts = [count_due(seconds) for seconds in (60, 3, 1, 0.1)]
+    assert counts[0] == 0
+    assert counts == sorted(counts)
+    assert 0.3 < counts[2] / 2_000 < 0.45  # exp(-1)
+    assert counts[3] > 1_700
+
+
+@pytest.fixture
+def switch_cache_off(settings: Any) -> Iterator[Any]:
+    working = settings.CACHES
+
+    def switch(is_off: bool) -> None:
+        settings.CACHES = (
+            {
+                "default": {
+                    **working["default"],
+                    "BACKEND": "django_redis.cache.RedisCache",
+                    "LOCATION": "redis://127.0.0.1:9/0",
+                    "OPTIONS": {
+                        "SERIALIZER": "config.redis_serializer.DocumentSerializer",
+                        "IGNORE_EXCEPTIONS": True,
+                    },
+                }
+            }
+            if is_off
+            else working
+        )
+
+    yield switch
+    switch(False)
+    cache.forget(())
+
+
+def test_a_cache_that_is_away_is_a_miss_and_no_wait(source: Source, switch_cache_off: Any) -> None:
+    switch_cache_off(True)
+    started = time.monotonic()
+    for _ in range(3):
+        assert source.fetch() == b'{"revision":1}'
+    assert time.monotonic() - started < 1
+    # Kept by this process for a moment: not every reader may go to the database.
+    assert source.builds == 1
+
+
+def test_what_an_absent_cache_missed_is_deleted_later(
+    source: Source, switch_cache_off: Any
+) -> None:
+    source.fetch()
+    switch_cache_off(True)
+    source.commit(Stamp(2))
+    switch_cache_off(False)
+    assert source.fetch() == b'{"revision":2}'
+
+
+def test_a_slow_cache_is_left_alone_for_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def answer_slowly() -> str:
+        asked.append(1)
+        time.sleep(0.21)
+        return "value"
+
+    monkeypatch.setattr(cache._Breaker, "slow_in_a_row", 0)
+    monkeypatch.setattr(cache._Breaker, "closed_until", 0.0)
+    answers = [cache.call(answer_slowly) for _ in range(4)]
+    assert answers == ["value", "value", None, None]
+    assert len(asked) == 2
+
+
+def test_the_published_rulebook_is_kept_by_version() -> None:
+    cache.write_rulebook(3, {"definitions": [1]})
+    assert cache.read_rulebook(3) == {"definitions": [1]}
+    assert cache.read_rulebook(4) is None
+
+
+def test_what_another_release_wrote_is_replaced_at_once(source: Source) -> None:
+    store.set(NAME, b"L1o" + b"0" * 60, 60)
+    started = time.monotonic()
+    assert source.fetch() == b'{"revision":1}'
+    assert time.monotonic() - started < 1
+    assert decode_document(store.get(NAME)) is not None
+
+
+def test_a_newer_edition_than_ours_is_left_alone(source: Source) -> None:
+    source.fetch(edition=2)
+    source.fetch(edition=1)
+    assert source.builds == 1
+
+
+def test_a_refresh_that_fails_leaves_the_reader_what_there_is(source: Source) -> None:
+    source.fetch()
+
+    def fail(names: Sequence[str]) -> dict[str, Built]:
+        raise LookupError
+
+    assert source.fetch(build=fail, fresh_seconds=-1) == b'{"revision":1}'
+
+
+def test_of_many_who_read_many_one_fills_each() -> None:
+    names = [keys.name_achievements(user) for user in range(1, 9)]
+    built: list[str] = []
+
+    def build(asked: Sequence[str]) -> dict[str, Built]:
+        built.extend(asked)
+        time.sleep(0.1)
+        return {name: Built(b"{}", Stamp(1)) for name in asked}
+
+    recipe = Recipe(kind="test", edition=1, ttl_seconds=lambda _: 60, build=build)
+    barrier = threading.Barrier(8)
+
+    def read() -> None:
+        barrier.wait()
+        assert fetch_documents(names, recipe).keys() == set(names)
+
+    threads = [threading.Thread(target=read) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(built) == sorted(names)
