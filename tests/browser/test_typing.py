@@ -21,7 +21,7 @@ def _catalogue(transactional_db: None) -> None:
 
 
 def type_test(page: Page, words: list[str], *, delay_ms: int = 45) -> float:
-    """Type the words, at 270 wpm (the site refuses more than 420), and return the seconds it took."""
+    """Type at 270 wpm, as the site refuses more than 420; return the seconds that it took."""
     started = time.monotonic()
     page.keyboard.type(" ".join(words), delay=delay_ms)
     return time.monotonic() - started
