@@ -79,7 +79,8 @@ class ClusterClient(FailoverClient):
     def get_many(
         self, keys: Iterable[str], version: int | None = None, client: Any = None
     ) -> dict[str, Any]:
-        names = list(keys)
+        is_missed = self.follow().deletions.is_missed
+        names = [key for key in keys if not is_missed(self.make_key(key, version=version))]
         batch = (client or self.get_client()).pipeline()
         for name in names:
             batch.get(self.make_key(name, version=version))

@@ -75,6 +75,13 @@ class Deletions:
                 self._done.pop(name, None)
         self.note_missed(moved, ticket=0)
 
+    def is_missed(self, name: str) -> bool:
+        """Whether what is found under this name may have to be deleted yet."""
+        return name in self._missed
+
+    def has_missed(self) -> bool:
+        return bool(self._missed)
+
     def list_missed(self) -> list[str]:
         with self._lock:
             return list(self._missed)

@@ -25,7 +25,7 @@ logger = structlog.get_logger("config.cache")
 
 LOOK_SECONDS: Final = 1.0
 # While a server does not answer: the next look may find its successor.
-HURRIED_SECONDS: Final = 0.2
+HURRIED_SECONDS: Final = 0.1
 NAMES_A_COMMAND: Final = 1000
 NAMES_A_LOOK: Final = 5000
 
@@ -106,7 +106,8 @@ class Failover(ABC):
 
     def _run(self) -> None:
         while not self._is_over.is_set():
-            self._woken.wait(LOOK_SECONDS)
+            is_calm = not self.deletions.has_missed()
+            self._woken.wait(LOOK_SECONDS if is_calm else HURRIED_SECONDS)
             self._woken.clear()
             if self._is_over.is_set():
                 return
@@ -126,6 +127,14 @@ class FailoverClient(DefaultClient, ABC):  # type: ignore[misc]
     @abstractmethod
     def follow(self) -> Failover:
         """The process's own; started by the first call."""
+
+    def get(
+        self, key: str, default: Any = None, version: int | None = None, client: Any = None
+    ) -> Any:
+        name = self.make_key(key, version=version)
+        if self.follow().deletions.is_missed(name):
+            return default
+        return super().get(name, default, version, client)
 
     def delete_many(
         self, keys: Iterable[str], version: int | None = None, client: Any = None

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from deploy.local.process import HOST, StartError, find_free_port
-from deploy.local.redis_protocol import ReplyError, ask, ask_info, ask_text
+from deploy.local.redis_protocol import ReplyError, ask, ask_in_turn, ask_info, ask_text
 from deploy.local.servers import Redis
 
 SLOTS: Final = 16_384
@@ -99,7 +99,8 @@ class RedisCluster:
             node.resume()
             node.start()
         self.wait_until_whole()
-        self.flush()
+        for master in self.masters:
+            empty(master, replicas=1)
 
     def find_slot(self, name: str) -> int:
         return int(ask_text(self.nodes[0].port, "CLUSTER", "KEYSLOT", name))
@@ -187,6 +188,15 @@ class RedisCluster:
         traceback: TracebackType | None,
     ) -> None:
         self.remove()
+
+
+def empty(server: Redis, replicas: int) -> None:
+    """Delete everything, and return when the replicas have done so too.
+
+    Only then are they in step: one that has just loaded the master's data counts as online a
+    second before it is sent what came after.
+    """
+    ask_in_turn(server.port, ["FLUSHALL"], ["WAIT", replicas, 4000])
 
 
 def wait_until(is_so: Callable[[], bool], *, timeout_seconds: float = 30) -> None:

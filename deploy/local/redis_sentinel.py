@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from deploy.local.process import HOST
-from deploy.local.redis_cluster import wait_until
+from deploy.local.redis_cluster import empty, wait_until
 from deploy.local.redis_protocol import ask, ask_info
 from deploy.local.servers import Redis
 
@@ -48,7 +48,7 @@ class Sentinel(Redis):
             f"dir {self.folder}\n"
             f"sentinel monitor {SERVICE} {HOST} {self.master.port} {QUORUM}\n"
             f"sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER_MILLISECONDS}\n"
-            f"sentinel failover-timeout {SERVICE} 4000\n"
+            f"sentinel failover-timeout {SERVICE} 1000\n"
             f"sentinel parallel-syncs {SERVICE} {REPLICAS}\n"
         )
 
@@ -102,7 +102,6 @@ class RedisSentinel:
     def start(self) -> Self:
         for server in self.servers:
             server.start()
-        wait_until(lambda: all(_is_in_step(server) for server in self.servers[1:]))
         for sentinel in self.sentinels:
             sentinel.start()
         wait_until(self._is_whole)
@@ -113,17 +112,27 @@ class RedisSentinel:
         for process in (*self.sentinels, *self.servers):
             process.resume()
             process.start()
-        master = self.master
-        ask(master.port, "REPLICAOF", "NO", "ONE")
+        wait_until(self._is_mended)
+        empty(self.master, REPLICAS)
+
+    def _is_mended(self) -> bool:
+        if not all(sentinel.sees_everyone() for sentinel in self.sentinels):
+            return False
+        if len({sentinel.read_master_port() for sentinel in self.sentinels}) != 1:
+            return False
         # Sentinel would say so too, but it looks at a server that came back every ten seconds.
+        master = self.master
+        if ask_info(master.port, "INFO", "replication")["role"] != "master":
+            ask(master.port, "REPLICAOF", "NO", "ONE")
         for replica in self.replicas:
-            ask(replica.port, "REPLICAOF", HOST, master.port)
-        wait_until(self._is_whole)
-        self.flush()
+            if ask_info(replica.port, "INFO", "replication").get("master_port") != str(master.port):
+                ask(replica.port, "REPLICAOF", HOST, master.port)
+        return self._is_whole()
 
     def _is_whole(self) -> bool:
-        return all(s.sees_everyone() for s in self.sentinels) and all(
-            map(_is_in_step, self.replicas)
+        replication = ask_info(self.master.port, "INFO", "replication")
+        return replication["connected_slaves"] == str(REPLICAS) and all(
+            sentinel.sees_everyone() for sentinel in self.sentinels
         )
 
     def wait_for_another_master(self, old: Redis, timeout_seconds: float = 30) -> None:
@@ -162,7 +171,3 @@ class RedisSentinel:
         traceback: TracebackType | None,
     ) -> None:
         self.remove()
-
-
-def _is_in_step(replica: Redis) -> bool:
-    return ask_info(replica.port, "INFO", "replication").get("master_link_status") == "up"

@@ -110,8 +110,21 @@ class Load:
     def stop_writing(self) -> None:
         self._are_writing.clear()
 
-    def measure_p95(self) -> float:
-        return quantiles(self.seconds, n=20)[-1]
+    def check(self, *, p95_seconds: float = 0.15) -> None:
+        """Every read was answered in a bounded time, and nothing in the cache is too old.
+
+        One timeout takes 0.25 s: what does not answer is soon left alone.
+        """
+        assert self.errors == []
+        assert len(self.seconds) > 200
+        assert quantiles(self.seconds, n=20)[-1] < p95_seconds
+        assert max(self.seconds) < 2
+        assert self.find_stale() == []
+
+    def is_cached(self) -> bool:
+        """Whether the cache has every document again, after everyone looked."""
+        self.warm()
+        return self.count_cached() == len(self.users)
 
     def __enter__(self) -> Self:
         self._are_writing.set()

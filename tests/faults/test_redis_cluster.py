@@ -17,17 +17,6 @@ store: Any = default_cache
 NAME = cache.name_achievements(FIRST_USER)
 
 
-def wait_until_true(load: Load, cluster: RedisCluster) -> None:
-    """Until the cache holds every document again and none is older than the database."""
-
-    def is_true() -> bool:
-        load.warm()
-        return load.count_cached() == len(load.users)
-
-    wait_until(is_true, timeout_seconds=10)
-    assert load.find_stale() == []
-
-
 def test_a_master_dies_under_load(redis_cluster) -> None:
     dead = redis_cluster.find_master(NAME)
     replica = redis_cluster.find_replica(dead)
@@ -37,14 +26,11 @@ def test_a_master_dies_under_load(redis_cluster) -> None:
         time.sleep(0.5)
         dead.kill()
         wait_until(replica.is_master)
-        time.sleep(1)
+        time.sleep(0.7)
         load.stop_writing()
-        time.sleep(2)
-    assert load.errors == []
-    assert max(load.seconds) < 1
-    assert load.measure_p95() < 0.05
-    assert load.find_stale() == []
-    wait_until_true(load, redis_cluster)
+        time.sleep(1.5)
+    load.check()
+    wait_until(load.is_cached)
 
 
 def lose_the_next_deletion(cluster: RedisCluster, load: Load) -> None:
@@ -67,7 +53,8 @@ def test_a_failover_brings_back_what_was_deleted(redis_cluster, monkeypatch) -> 
     load = Load()
     load.warm()
     lose_the_next_deletion(redis_cluster, load)
-    time.sleep(1)
+    # Not by reading the document: a miss before would fill it anew.
+    wait_until(lambda: store.get(NAME) is not None, timeout_seconds=5)
     assert load.read(FIRST_USER) == 1
     assert load.revisions[FIRST_USER] == 2
     monkeypatch.undo()
@@ -88,17 +75,16 @@ def test_slots_move_under_load(redis_cluster) -> None:
     load.warm()
     source, target, _ = redis_cluster.masters
     slots = {redis_cluster.find_slot(cache.name_achievements(user)) for user in load.users}
-    moving = sorted(slots & set(redis_cluster.list_slots(source)))
-    assert len(moving) > 20
+    held = redis_cluster.list_slots(source)
+    assert len(slots & set(held)) > 20
     with load:
-        redis_cluster.migrate(source, target, [*moving, *range(0)])
+        redis_cluster.migrate(
+            source, target, held[::10] + sorted(slots & set(held) - set(held[::10]))
+        )
         load.stop_writing()
         time.sleep(1.5)
-    assert load.errors == []
-    assert max(load.seconds) < 1
-    assert load.measure_p95() < 0.05
-    assert load.find_stale() == []
-    wait_until_true(load, redis_cluster)
+    load.check()
+    wait_until(load.is_cached)
 
 
 def test_everything_is_flushed_under_load(redis_cluster) -> None:
@@ -109,10 +95,9 @@ def test_everything_is_flushed_under_load(redis_cluster) -> None:
         load.builds.clear()
         redis_cluster.flush()
         time.sleep(1.5)
-    assert load.errors == []
+    load.check()
     assert len(load.builds) == len(load.users)
     assert max(load.builds.values()) <= 2
-    assert load.measure_p95() < 0.1
 
 
 def test_a_master_hangs(redis_cluster) -> None:
@@ -123,15 +108,27 @@ def test_a_master_hangs(redis_cluster) -> None:
         load.seconds.clear()
         hung = redis_cluster.find_master(NAME)
         hung.pause()
-        time.sleep(3)
+        wait_until(redis_cluster.find_replica(hung).is_master)
+        time.sleep(0.5)
         hung.resume()
         load.stop_writing()
-        time.sleep(2.5)
-    assert load.errors == []
-    assert max(load.seconds) < 1
-    assert load.measure_p95() < 0.1
-    assert load.find_stale() == []
-    wait_until_true(load, redis_cluster)
+        time.sleep(1.5)
+    load.check()
+    wait_until(load.is_cached)
+
+
+def test_all_of_it_hangs(redis_cluster) -> None:
+    load = Load()
+    load.warm()
+    with load:
+        for node in redis_cluster.nodes:
+            node.pause()
+        time.sleep(2)
+        for node in redis_cluster.nodes:
+            node.resume()
+        load.stop_writing()
+        time.sleep(1.5)
+    load.check()
 
 
 @pytest.mark.django_db
@@ -150,9 +147,8 @@ def test_all_of_it_is_gone_and_comes_back(redis_cluster, client) -> None:
         load.stop_writing()
     assert (response.status_code, response.json()["status"]) == (200, "degraded")
     assert response.json()["checks"]["cache"] == "unreachable"
-    assert load.errors == []
-    assert max(load.seconds) < 1
-    assert load.measure_p95() < 0.05
+    load.check()
     redis_cluster.restore()
     wait_until(lambda: client.get("/readyz").json()["status"] == "ok", timeout_seconds=5)
-    wait_until_true(load, redis_cluster)
+    wait_until(load.is_cached)
+    assert load.find_stale() == []
