@@ -112,19 +112,28 @@ class RedisSentinel:
         for process in (*self.sentinels, *self.servers):
             process.resume()
             process.start()
-        master = self.master
-        ask(master.port, "REPLICAOF", "NO", "ONE")
-        # Sentinel would say so too, but it looks at a server that came back every ten seconds.
-        for replica in self.replicas:
-            ask(replica.port, "REPLICAOF", HOST, master.port)
-        wait_until(self._is_whole)
+        wait_until(self._is_mended)
         empty(self.master, REPLICAS)
+
+    def _is_mended(self) -> bool:
+        if not all(sentinel.sees_everyone() for sentinel in self.sentinels):
+            return False
+        if len({sentinel.read_master_port() for sentinel in self.sentinels}) != 1:
+            return False
+        # Sentinel would say so too, but it looks at a server that came back every ten seconds.
+        master = self.master
+        if ask_info(master.port, "INFO", "replication")["role"] != "master":
+            ask(master.port, "REPLICAOF", "NO", "ONE")
+        for replica in self.replicas:
+            if ask_info(replica.port, "INFO", "replication").get("master_port") != str(master.port):
+                ask(replica.port, "REPLICAOF", HOST, master.port)
+        return self._is_whole()
 
     def _is_whole(self) -> bool:
         replication = ask_info(self.master.port, "INFO", "replication")
-        return all(sentinel.sees_everyone() for sentinel in self.sentinels) and replication[
-            "connected_slaves"
-        ] == str(REPLICAS)
+        return replication["connected_slaves"] == str(REPLICAS) and all(
+            sentinel.sees_everyone() for sentinel in self.sentinels
+        )
 
     def wait_for_another_master(self, old: Redis, timeout_seconds: float = 30) -> None:
         """Until all Sentinels name another server and it takes writes."""
