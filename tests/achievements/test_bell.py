@@ -61,3 +61,14 @@ def test_redis_that_hangs_holds_nobody_up(settings) -> None:
             assert measure(lambda: bell.wait(1)) < 4
         finally:
             server.resume()
+
+
+@pytest.mark.parametrize("servers", ["redis_cluster", "redis_sentinel"])
+def test_a_bell_in_several_servers(servers, request) -> None:
+    started = request.getfixturevalue(servers)
+    Timer(0.2, bell.ring).start()
+    assert 0.1 < measure(lambda: bell.wait(3)) < 1
+    assert measure(lambda: bell.wait(0.5)) > 0.4
+    started.kill()
+    assert measure(bell.ring) < 1
+    assert 0.05 < measure(lambda: bell.wait(1)) < 2

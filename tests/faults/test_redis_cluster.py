@@ -94,7 +94,7 @@ def test_everything_is_flushed_under_load(redis_cluster) -> None:
         time.sleep(0.3)
         load.builds.clear()
         redis_cluster.flush()
-        time.sleep(1.5)
+        time.sleep(1)
     load.check()
     assert len(load.builds) == len(load.users)
     assert max(load.builds.values()) <= 2
@@ -123,7 +123,7 @@ def test_all_of_it_hangs(redis_cluster) -> None:
     with load:
         for node in redis_cluster.nodes:
             node.pause()
-        time.sleep(2)
+        time.sleep(1.2)
         for node in redis_cluster.nodes:
             node.resume()
         load.stop_writing()

@@ -88,7 +88,7 @@ def test_everything_is_flushed_under_load(redis_sentinel) -> None:
         time.sleep(0.3)
         load.builds.clear()
         redis_sentinel.flush()
-        time.sleep(1.5)
+        time.sleep(1)
     load.check()
     assert len(load.builds) == len(load.users)
     assert max(load.builds.values()) <= 2
