@@ -47,6 +47,7 @@ class BoundedCluster(RedisCluster):
         self._resting: dict[str, float] = {}
         self._strangers: dict[str, ClusterNode] = {}
         self._map_version = 0
+        self._chance = random.Random()  # a thread that moves the shared one surprises tests
         # Called when a server does not answer, or is not the right one any more.
         self.on_trouble: Callable[[], None] = lambda: None
         super().__init__(
@@ -215,7 +216,7 @@ class BoundedCluster(RedisCluster):
         """Ask some server who is responsible; returns how often that has changed so far."""
         seeds = [self.get_node(*seed) or self._meet(*seed) for seed in self._seeds]
         nodes = list({node.name: node for node in (*self.get_nodes(), *seeds)}.values())
-        random.shuffle(nodes)
+        self._chance.shuffle(nodes)
         for node in nodes:
             found = self._send_to(node, [(("CLUSTER SLOTS",), {})])[0].value
             if isinstance(found, Exception):

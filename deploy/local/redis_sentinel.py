@@ -48,7 +48,7 @@ class Sentinel(Redis):
             f"dir {self.folder}\n"
             f"sentinel monitor {SERVICE} {HOST} {self.master.port} {QUORUM}\n"
             f"sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER_MILLISECONDS}\n"
-            f"sentinel failover-timeout {SERVICE} 1000\n"
+            f"sentinel failover-timeout {SERVICE} 3000\n"
             f"sentinel parallel-syncs {SERVICE} {REPLICAS}\n"
         )
 

@@ -1,23 +1,38 @@
+import os
+import re
+import subprocess
+import sys
+
 import pytest
 
-from deploy.local.redis_cluster import MASTERS, SLOTS, RedisCluster, wait_until
+from deploy.local.redis_cluster import MASTERS, SLOTS, wait_until
 from deploy.local.redis_protocol import ReplyError, ask
-from deploy.local.redis_sentinel import REPLICAS
-from tests.deploy.test_servers import can_connect, wait_until_gone
+from deploy.local.redis_sentinel import REPLICAS, SENTINELS
+from tests.deploy.test_servers import ROOT, can_connect
 
 pytestmark = pytest.mark.real
 
 
-def test_it_starts_stops_and_leaves_nothing() -> None:
-    with RedisCluster() as cluster:
-        processes = [(node.pid, node.folder, node.port) for node in cluster.nodes]
-        assert len(cluster.masters) == MASTERS
-        slots = [slot for master in cluster.masters for slot in cluster.list_slots(master)]
-        assert sorted(slots) == list(range(SLOTS))
-    for pid, folder, port in processes:
-        assert wait_until_gone(pid)
-        assert not folder.exists()
-        assert not can_connect(port)
+@pytest.mark.parametrize("name", ["redis-cluster", "redis-sentinel"])
+def test_the_command_line_starts_it_and_leaves_nothing(name) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "deploy.local", name, "--", "sh", "-c", "echo $REDIS_URL"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"]},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith(f"{name}://")
+    ports = [int(port) for port in re.findall(r":(\d+)", done.stdout)]
+    assert len(ports) == (2 * MASTERS if name == "redis-cluster" else SENTINELS)
+    assert not any(map(can_connect, ports))
+
+
+def test_every_slot_has_one_master(redis_cluster) -> None:
+    assert len(redis_cluster.masters) == MASTERS
+    slots = [slot for master in redis_cluster.masters for slot in redis_cluster.list_slots(master)]
+    assert sorted(slots) == list(range(SLOTS))
 
 
 def test_slots_move_with_their_keys(redis_cluster) -> None:

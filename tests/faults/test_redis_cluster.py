@@ -79,7 +79,7 @@ def test_slots_move_under_load(redis_cluster) -> None:
     assert len(slots & set(held)) > 20
     with load:
         redis_cluster.migrate(
-            source, target, held[::10] + sorted(slots & set(held) - set(held[::10]))
+            source, target, held[::20] + sorted(slots & set(held) - set(held[::20]))
         )
         load.stop_writing()
         time.sleep(1.5)
