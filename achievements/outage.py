@@ -1,8 +1,9 @@
 """Documents while the cache is away (storage floor): each is built once, not by every reader.
 
 Without it a cache that is gone for a moment would send every reader of a popular profile to the
-database at once. What was built is given again for two seconds, by this process alone; that is
-the most that a reader can be behind, and only while nobody could tell us better.
+database at once. What was built is given again for five seconds, by this process alone; that is
+the most that a reader can be behind, and only while nobody could tell us better. (A Redis that
+empties a million documents is away for two or three.)
 """
 
 import time
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Final, Generic, TypeVar
 
-KEPT_SECONDS: Final = 2.0
+KEPT_SECONDS: Final = 5.0
 MOST_NAMES: Final = 2_000
 
 T = TypeVar("T")

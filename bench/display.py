@@ -27,7 +27,7 @@ class Sizes:
     rounds: int = 3
     seconds: float = 8.0
     mix_seconds: float = 30.0
-    flush_seconds: float = 40.0
+    flush_seconds: float = 150.0
     together_seconds: float = 20.0
 
 

@@ -9,6 +9,7 @@ local now, floor, max, min = ngx.now, math.floor, math.max, math.min
 local counted = ngx.shared.calls
 
 local TELL_SECONDS = 1
+local MOST_NAMES = 20000
 
 local M = {}
 local limit, window_seconds, policy -- no limit: nil
@@ -38,6 +39,22 @@ function M.name_address(packed, text)
   return table.concat(groups, ":", 1, last) .. "::/64"
 end
 
+-- Putting the names together costs as much as counting: a worker keeps those of a window.
+local names, others_names, kept_window, kept = {}, {}, nil, 0
+
+local function find_names(packed, window)
+  if window ~= kept_window or kept > MOST_NAMES then
+    names, others_names, kept_window, kept = {}, {}, window, 0
+  end
+  local name = names[packed]
+  if not name then
+    local address = M.name_address(packed, ngx.var.remote_addr)
+    name, kept = "calls:public:address:" .. address .. ":" .. window, kept + 1
+    names[packed], others_names[packed] = name, "others:" .. name
+  end
+  return name, others_names[packed]
+end
+
 -- Counts one call and writes the headers; returns the body of a refusal, nil when it is allowed.
 function M.take(out)
   if not limit then
@@ -45,13 +62,12 @@ function M.take(out)
   end
   local at = now()
   local window = floor(at / window_seconds)
-  local address = M.name_address(ngx.var.binary_remote_addr, ngx.var.remote_addr)
-  local name = "calls:public:address:" .. address .. ":" .. window
+  local name, others = find_names(ngx.var.binary_remote_addr, window)
   local own = counted:incr(name, 1, 0, window_seconds + 1) or 1
   if own == 1 then
     counted:lpush("new", name)
   end
-  local used = own + (counted:get("others:" .. name) or 0)
+  local used = own + (counted:get(others) or 0)
   local reset = max(1, floor((window + 1) * window_seconds - at + 0.999))
   out["RateLimit-Limit"] = limit
   out["RateLimit-Remaining"] = max(0, limit - used)

@@ -115,7 +115,7 @@ end
 
 -- Returns the body as the client takes it, and its encoding; nil for what is not gzip after all.
 local function unpack_body(value, encodings)
-  local packed = sub(value, HEADER_LENGTH + 1)
+  local packed = sub(value, HEADER_LENGTH + 1, -3)
   if byte(value, 4) ~= LETTER_Z then
     return packed
   end

@@ -97,7 +97,8 @@ local function connect(node)
   return socket
 end
 
--- Returns the line, and the bytes of an answer that has some; nil when the node is away.
+-- Returns the line, and the bytes of an answer that has some, with the line's end that follows
+-- them: cutting it off would copy a whole document. Nil when the node is away.
 local function exchange(node, command)
   local socket, failure = connect(node)
   local line, value
@@ -107,7 +108,6 @@ local function exchange(node, command)
   end
   if line and byte(line) == 36 and line ~= "$-1" then -- $length
     value, failure = socket:receive(tonumber(sub(line, 2)) + 2)
-    value = value and sub(value, 1, -3)
   end
   if not line or failure then
     if socket then
@@ -137,7 +137,7 @@ local function choose(slot)
   end
 end
 
--- Returns the value under a key, or an integer answer as a number; nil when there is none, and
+-- Returns the value under a key and a line's end (see exchange), or an integer answer as a number; nil when there is none, and
 -- "away" as well when nobody answers. `command` is in Redis's inline form and ends its line.
 function M.ask(key, command)
   local slot = is_cluster and M.find_slot(key)
