@@ -1,7 +1,7 @@
 """Measures what readers meet: python -m bench.display [PART ...], or make bench-display.
 
 It starts MariaDB, Redis, Kafka, the site and its edge on ports of their own, and stops them.
-PART: reads, servers, growth, mix, watched, together, flush; without one, all of them.
+PART: reads, unchanged, servers, growth, mix, watched, together, flush; without one, all of them.
 """
 
 import os
@@ -16,7 +16,7 @@ from bench.pipeline_site import start_site
 from bench.report import Report
 from deploy.local.process import MissingProgram, StartError
 
-PARTS: Final = ("reads", "servers", "growth", "mix", "watched", "together", "flush")
+PARTS: Final = ("reads", "unchanged", "servers", "growth", "mix", "watched", "together", "flush")
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,9 +71,9 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
-    "django.middleware.security.SecurityMiddleware",
     # Ready documents leave here; everything below is for the other requests.
     "achievements.api.fast_lane.FastLaneMiddleware",
+    "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "config.login_brake.LoginBrakeMiddleware",

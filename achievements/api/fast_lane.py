@@ -10,6 +10,7 @@ from typing import Final
 from corsheaders.middleware import CorsMiddleware
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
+from django.middleware.security import SecurityMiddleware
 from django.urls import Resolver404, resolve
 
 from achievements.api.documents import DocumentView
@@ -23,11 +24,11 @@ HEADERS: Final = {
 
 
 class FastLaneMiddleware:
-    """Stands below the security headers and the request counters, above everything else."""
+    """Stands below the request counters, above everything else."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
-        self.cors = CorsMiddleware(get_response)
+        self.security, self.cors = SecurityMiddleware(get_response), CorsMiddleware(get_response)
         self.session_mark = f"{settings.SESSION_COOKIE_NAME}="
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
@@ -45,13 +46,20 @@ class FastLaneMiddleware:
         view_class = getattr(match.func, "view_class", None) or getattr(match.func, "cls", None)
         if view_class is None or not issubclass(view_class, DocumentView):
             return self.get_response(request)
+        redirect = self.security.process_request(request)
+        if redirect is not None:
+            return redirect
         request.get_host()  # refuses hosts that are not ours
         request.resolver_match = match
         response: HttpResponseBase = match.func(request, *match.args, **match.kwargs)
-        for name, value in HEADERS.items():
-            response[name] = value
+        # A copy that is still current keeps what was said with it, and its length.
+        is_sent = response.status_code != 304
+        if is_sent:
+            for name, value in HEADERS.items():
+                response[name] = value
+            self.security.process_response(request, response)
         # Pages of other origins: the read itself is simple, only its answer has to allow them.
         self.cors.add_response_headers(request, response)
-        if not response.streaming and response.status_code != 304:  # its length is that of a 200
+        if is_sent and not response.streaming:
             response["Content-Length"] = str(len(response.content))  # type: ignore[attr-defined]
         return response

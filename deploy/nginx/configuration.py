@@ -70,9 +70,7 @@ def write_configuration(
         stream=stream or site,
         real_ip=indent(4, write_real_ip(trusted)),
         forwarded_proto=indent(8, FORWARDED_PROTO if trusted else ()),
-        hsts=indent(
-            8, [f"add_header Strict-Transport-Security {hsts} always;"] if has_hsts else ()
-        ),
+        hsts=hsts if has_hsts else '""',
         redis_options=write_redis(
             environment.get("REDIS_URL", ""), sentinel_nodes=environment.get("EDGE_REDIS_NODES", "")
         ),
