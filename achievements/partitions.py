@@ -1,4 +1,4 @@
-"""The migration operation that hash-partitions a user table (storage floor).
+"""Which tables belong to users, and the migration operation that partitions one (storage floor).
 
 MySQL and MariaDB only; elsewhere it does nothing. It asks the database first, so that it
 can be run again after a half-finished migration, and it can be reversed. What the
@@ -8,9 +8,19 @@ the setting USER_TABLE_PARTITIONS is read once, when the migration runs.
 
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.operations.base import Operation
+
+
+def list_user_tables() -> list[str]:
+    """Return the tables whose primary key begins with user_id, of every app, by name."""
+    return sorted(
+        model._meta.db_table
+        for model in apps.get_models()
+        if model._meta.pk_fields[0].attname == "user_id"
+    )
 
 
 def read_partition_count(connection: BaseDatabaseWrapper, table: str) -> int:
