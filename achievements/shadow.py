@@ -20,10 +20,16 @@ from achievements.transactions import is_lock_conflict
 
 LOCK_WAIT_SECONDS: Final = 1  # so long, at the most, do writers queue behind a change of names
 MAX_LOCK_ATTEMPTS: Final = 120
+TURN_SECONDS: Final = 10
 STATEMENT_SECONDS: Final = 86_400
 TRIGGERS_REFUSED: Final = 1419
 # Deletes first, inserts last: while only some exist, the shadow holds no row that could go stale.
 EVENTS: Final = ("delete", "update", "insert")
+_TRIGGERS_REFUSED_TEXT: Final = (
+    "The server writes a binary log and lets only its administrators create and drop triggers."
+    " Run SET GLOBAL log_bin_trust_function_creators = 1 (safe here: READ COMMITTED logs rows, not"
+    " statements), give the command again, and set it back afterwards."
+)
 
 
 class RepartitionError(Exception):
@@ -51,7 +57,9 @@ def open_session() -> Iterator[None]:
             f" innodb_lock_wait_timeout = {LOCK_WAIT_SECONDS}"
         )
         # One that was killed a moment ago holds it until the server notices.
-        [[is_ours]] = fetch_all("SELECT GET_LOCK(LEFT(CONCAT('repartition ', DATABASE()), 64), 10)")
+        [[is_ours]] = fetch_all(
+            "SELECT GET_LOCK(LEFT(CONCAT('repartition ', DATABASE()), 64), %s)", [TURN_SECONDS]
+        )
         if not is_ours:
             raise RepartitionError("Another repartition is running on this database.")
         yield
@@ -74,6 +82,8 @@ def change_definition(sql: str) -> None:
         try:
             return execute(sql)
         except OperationalError as error:
+            if error.args[0] == TRIGGERS_REFUSED:
+                raise RepartitionError(_TRIGGERS_REFUSED_TEXT) from error
             if not is_lock_conflict(error):
                 raise
         time.sleep(LOCK_WAIT_SECONDS * random.uniform(0.2, 1))
@@ -102,7 +112,7 @@ def create_shadow(table: str, partitions: int) -> None:
     execute(f"ALTER TABLE `{shadow}` PARTITION BY HASH(user_id) PARTITIONS {partitions}")
     failpoints.reach("repartition_shadow")
     for event, body in _write_triggers(table).items():
-        _create_trigger(
+        change_definition(
             f"CREATE TRIGGER `{_name_trigger(table, event)}` AFTER {event.upper()} ON `{table}`"
             f" FOR EACH ROW {body}"
         )
@@ -116,8 +126,11 @@ def drop_shadow(table: str) -> None:
 
 
 def drop_triggers(table: str) -> None:
+    """Drop ours, from the table or, after the change of names, from the old one."""
+    existing = list_triggers(table) | list_triggers(name_old(table))
     for event in EVENTS:
-        change_definition(f"DROP TRIGGER IF EXISTS `{_name_trigger(table, event)}`")
+        if (trigger := _name_trigger(table, event)) in existing:
+            change_definition(f"DROP TRIGGER `{trigger}`")
 
 
 def list_triggers(table: str) -> set[str]:
@@ -190,16 +203,3 @@ def _write_triggers(table: str) -> dict[str, str]:
         "delete": delete,
     }
     return {event: bodies[event] for event in EVENTS}
-
-
-def _create_trigger(statement: str) -> None:
-    try:
-        change_definition(statement)
-    except OperationalError as error:
-        if error.args[0] != TRIGGERS_REFUSED:
-            raise
-        raise RepartitionError(
-            "The server writes a binary log and lets only its administrators create triggers."
-            " Run SET GLOBAL log_bin_trust_function_creators = 1 (safe here: READ COMMITTED logs"
-            " rows, not statements), give the command again, and set it back afterwards."
-        ) from error

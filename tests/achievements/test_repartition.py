@@ -40,7 +40,7 @@ def add_unlocks(users: int, each: int = 1) -> None:
 
 def test_odd_rows_come_over_as_they_are() -> None:
     """Long and empty blobs, one user with thousands of rows, ids at both ends of the range."""
-    texts = [None, "", "-", ",", "a,b", "it's \"quoted\" \\ \x00 é 🏅", "x" * 120]
+    texts = [None, "", "-", ",", "a,b", 'it\'s "quoted" \\ \x00 é 🏅', "x" * 120]
     for number, text in enumerate(texts):
         run_sql(ADD, 2**63 - 1 - number, number, text)
         run_sql(ADD, -(2**63) + 1 + number, number, text)
@@ -66,7 +66,8 @@ def test_an_empty_table() -> None:
 
 WRITES = {
     "insert": ADD.replace("%s", "{}").format(50, 1, "'new'"),
-    "several": f"INSERT INTO {UNLOCKS} VALUES (60,1,1,NOW(6),1,1,NULL,''), (3,9,2,NOW(6),1,1,NULL,NULL)",
+    "several": f"INSERT INTO {UNLOCKS} VALUES (60,1,1,NOW(6),1,1,NULL,''),"
+    " (3,9,2,NOW(6),1,1,NULL,NULL)",
     "upsert that inserts": f"INSERT INTO {UNLOCKS} VALUES (61,1,1,NOW(6),1,1,NULL,NULL)"
     " ON DUPLICATE KEY UPDATE rulebook_version = 9",
     "upsert that updates": f"INSERT INTO {UNLOCKS} VALUES (3,0,1,NOW(6),1,1,NULL,NULL)"
@@ -198,12 +199,12 @@ def test_a_writer_comes_after_the_slice_that_was_first(beside: Beside, write: st
 
 DAMAGES = {
     "a value": f"UPDATE {COPY} SET rulebook_version = rulebook_version + 1 WHERE user_id = 30",
-    "a fraction of a second": f"UPDATE {COPY} SET unlocked_at = unlocked_at + INTERVAL 1 MICROSECOND"
-    " WHERE user_id = 30",
+    "a fraction of a second": f"UPDATE {COPY} SET unlocked_at = unlocked_at"
+    " + INTERVAL 1 MICROSECOND WHERE user_id = 30",
     "null for a value": f"UPDATE {COPY} SET revoked_reason = NULL WHERE user_id = 30",
     "empty for null": f"UPDATE {COPY} SET revoked_reason = '' WHERE user_id = 29",
-    "values exchanged": f"UPDATE {COPY} SET revoked_reason = IF(user_id = 30, 'reason 1', 'reason 0')"
-    " WHERE user_id IN (28, 30)",
+    "values exchanged": f"UPDATE {COPY} SET revoked_reason = IF(user_id = 30, 'reason 1',"
+    " 'reason 0') WHERE user_id IN (28, 30)",
     "a lost row": f"DELETE FROM {COPY} WHERE user_id = 30",
     "a row too many": f"INSERT INTO {COPY} VALUES (30, 7, 1, NOW(6), 1, 1, NULL, NULL)",
     "a user too many": f"INSERT INTO {COPY} VALUES (9999, 7, 1, NOW(6), 1, 1, NULL, NULL)",
@@ -241,7 +242,6 @@ def test_triggers_that_were_lost_mean_a_new_start() -> None:
     add_unlocks(20)
     run = repartition_table(table=UNLOCKS, partitions=3, slice_rows=5)
     next(run)
-    run.close()
     run_sql(f"DROP TRIGGER {UNLOCKS}__update")
     run_sql(f"UPDATE {UNLOCKS} SET level = 5 WHERE user_id = 1")
     slices = repartition(UNLOCKS, 3)
@@ -263,7 +263,9 @@ def test_a_table_that_was_altered_meanwhile_is_not_swapped(change: str) -> None:
         assert count_partitions(UNLOCKS) == 8
         abort_repartition(UNLOCKS)
     finally:
-        run_sql(f"ALTER TABLE {UNLOCKS} {change.replace('ADD', 'DROP').partition('extra')[0]} extra")
+        run_sql(
+            f"ALTER TABLE {UNLOCKS} {change.replace('ADD', 'DROP').partition('extra')[0]} extra"
+        )
 
 
 def test_triggers_of_others_are_not_left_behind() -> None:

@@ -120,7 +120,12 @@ def test_random_kills_beside_writers() -> None:
     wait_for_rows("user_achievements", 50)
     kills = 0
     for partitions in (16, 4):
-        arguments = "--partitions", partitions, "--table", "user_progress",
+        arguments = (
+            "--partitions",
+            partitions,
+            "--table",
+            "user_progress",
+        )
         arguments += "--table", "user_achievements", "--pause", 0
         chance = ",".join(f"repartition_{step}:kill 0.06" for step in STEPS)
         while True:
