@@ -9,5 +9,9 @@ class NotDurable(AchievementsError):
     """Events could not be made durable; the sender must send them again."""
 
 
+class HistoryMoved(AchievementsError):
+    """Tests were saved while they were being dropped; the same transaction can be run again."""
+
+
 class StaleRulebook(AchievementsError):
     """A row was written under a newer rulebook than the one in hand."""
