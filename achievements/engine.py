@@ -13,7 +13,6 @@ from typing import TypeVar
 from achievements import failpoints, metrics, tables
 from achievements.advance import (
     History,
-    Origins,
     Step,
     advance,
     advance_newest,
@@ -26,6 +25,7 @@ from achievements.events import TEST_INVALIDATED, Event
 from achievements.history import get_history
 from achievements.progress import Progress, decode_progress
 from achievements.recognition import NO_ARCHIVE, Archive, asks_archive
+from achievements.retraction import Origins
 from achievements.rulebook import Rulebook
 from achievements.rulebooks import get_past_rulebook, get_rulebook, refresh_rulebook
 from achievements.seen import unpack_ids
