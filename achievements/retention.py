@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from achievements import tables
 from achievements.engine import lock_users, process_events, read_row, run_batch
-from achievements.errors import AchievementsError, HistoryMoved
+from achievements.errors import AchievementsError, HistoryMoved, NothingToDrop
 from achievements.events import TEST_COMPLETED, TEST_INVALIDATED, Event
 from achievements.history import get_history
 from achievements.models import Job, Notification, Outbox, UserAchievement
@@ -36,8 +36,11 @@ def prune_tests(*, before: datetime, slice_size: int = SLICE_USERS) -> Iterator[
     """Drop the tests that were completed before, user by user; a stopped run resumes.
 
     Live events may come in meanwhile. A test whose event has not arrived yet is counted first,
-    as if it had. Raises HistoryMoved when a host keeps on saving old tests.
+    as if it had. Raises HistoryMoved when a host keeps on saving old tests, NothingToDrop when
+    the host's history has no `drop_tests`.
     """
+    if not hasattr(get_history(), "drop_tests"):
+        raise NothingToDrop("ACHIEVEMENTS_HISTORY names a source without drop_tests")
     job, _ = Job.objects.get_or_create(name=f"prune tests {before:%Y-%m-%dT%H:%M:%S}")
     after = job.cursor
     while True:

@@ -258,6 +258,12 @@ def test_a_day_that_is_none_is_refused(day) -> None:
         call_command("prune", f"--tests={day}")
 
 
+def test_a_host_that_keeps_its_history_is_told(db, settings) -> None:
+    settings.ACHIEVEMENTS = {"HISTORY": "tests.memory_history.MemoryHistory"}
+    with pytest.raises(CommandError, match="without drop_tests"):
+        run("--tests=2026-01-31")
+
+
 def test_nothing_named_is_refused() -> None:
     with pytest.raises(CommandError, match="--notifications"):
         call_command("prune")

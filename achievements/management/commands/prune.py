@@ -9,7 +9,7 @@ from typing import Any, Final
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
-from achievements.errors import HistoryMoved
+from achievements.errors import HistoryMoved, NothingToDrop
 from achievements.retention import (
     SLICE_USERS,
     Dropped,
@@ -67,6 +67,8 @@ class Command(BaseCommand):
                         rows += done.rows
                         bar.update(done.users)
                         bar.set_postfix(dropped=rows, refresh=False)
+                except NothingToDrop as error:
+                    raise CommandError(f"{error}: tests cannot be dropped from here.") from error
                 except HistoryMoved as error:
                     raise CommandError(
                         f"{error}: old tests are being saved. Run it again."
