@@ -30,18 +30,18 @@ class Sizes:
     rounds: int = 5
     reads: int = 200  # profiles a round
     insert_batches: int = 150
-    index_rows: int = 1_500_000
+    index_users: int = 30_000  # with 50 unlocks each
     index_pool: str = "32M"
     partition_users: int = 20_000  # with 50 unlocks each
     few_users: int = 100_000  # with progress; the growth goes from here
     many_users: int = 5_000_000
-    engine_batches: int = 20  # a round
+    engine_batches: int = 10  # a round, of which growth has twice as many
     beyond_pool: str = "512M"
 
 
 QUICK: Final = Sizes(
     users=50_000, profile_users=3_000, pool="512M", small_pool="8M", rounds=2, reads=40,
-    insert_batches=20, index_rows=60_000, index_pool="8M", partition_users=1_000,
+    insert_batches=20, index_users=1_200, index_pool="8M", partition_users=1_000,
     few_users=10_000, many_users=100_000, engine_batches=4, beyond_pool="16M",
 )  # fmt: skip
 

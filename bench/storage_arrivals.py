@@ -63,6 +63,11 @@ class Arrivals:
         numbers = self._random.sample(range(below or self.profile_users), count)
         return [1 + number * self.stride for number in numbers]
 
+    def choose_profiles(self, count: int) -> str:
+        """Return the condition for the arrivals `a` of the first `count` users with a profile."""
+        last = count * self.stride
+        return f"(a.user_id - 1) % {self.stride} = 0 AND a.user_id <= {last}"
+
     def take_new(self, *, batches: int, size: int) -> Iterator[list[NewUnlock]]:
         """Return unlocks that nobody has: of users drawn evenly, in batches sorted by user."""
         kinds, self._lap = self._lap, self._lap + 1

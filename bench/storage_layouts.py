@@ -46,11 +46,11 @@ class Layout(ABC):
     def read_profile(self, user_id: int) -> Sequence[Any]:
         """Return what a user holds; to be called within `use`."""
 
-    def fill(self, arrivals: Arrivals, *, first: int, last: int, only: str = "TRUE") -> None:
-        """Insert arrivals inside the server, in their order."""
+    def fill(self, arrivals: Arrivals, *, first: int, last: int, only: str = "TRUE") -> int:
+        """Insert arrivals inside the server, in their order; return how many."""
         step = int((LAST_AT - FIRST_AT).total_seconds() * 1e6 / arrivals.count)
         at = f"'{FIRST_AT:%Y-%m-%d %H:%M:%S}' + INTERVAL a.n * {step} MICROSECOND"
-        execute(
+        return execute(
             f"INSERT INTO {self.database}.{TABLE} ({self.columns})"
             f" SELECT {self.selected.format(at=at)} FROM {HOME}.{ARRIVALS} a"
             f" WHERE a.n BETWEEN {first} AND {last} AND {only} ORDER BY a.n"
@@ -145,21 +145,20 @@ class Sketch(Layout):
 
 
 def fill_layouts(
-    layouts: Mapping[str, Layout], arrivals: Arrivals, *, count: int = 0, only: str = "TRUE"
+    layouts: Mapping[str, Layout], arrivals: Arrivals, *, only: str = "TRUE"
 ) -> dict[str, Rates]:
     """Create and fill tables, a slice of each in turn; return rows a second inside the server."""
     for layout in layouts.values():
         layout.create()
-    count = count or arrivals.count
     rates: dict[str, list[float]] = {name: [] for name in layouts}
     said_at = time.monotonic()
-    for first in range(1, count + 1, SLICE):
-        last = min(first + SLICE - 1, count)
+    for first in range(1, arrivals.count + 1, SLICE):
+        last = min(first + SLICE - 1, arrivals.count)
         for name, layout in layouts.items():
             started = time.perf_counter()
-            layout.fill(arrivals, first=first, last=last, only=only)
-            rates[name].append((last - first + 1) / (time.perf_counter() - started))
+            rows = layout.fill(arrivals, first=first, last=last, only=only)
+            rates[name].append(rows / (time.perf_counter() - started))
         if time.monotonic() - said_at > 10:
             said_at = time.monotonic()
-            say(f"{last:,} of {count:,} unlocks are in {len(layouts)} tables")
+            say(f"{last:,} of {arrivals.count:,} unlocks are in {len(layouts)} tables")
     return {name: Rates(tuple(found)) for name, found in rates.items()}

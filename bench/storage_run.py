@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Final
 from achievements.rulebooks import get_rulebook
 from bench.pipeline_site import ROOT, load_live_achievements
 from bench.report import Report
-from bench.storage_arrivals import Arrivals
+from bench.storage_arrivals import PROFILE_UNLOCKS, Arrivals
 from bench.storage_growth import Growth, Point
 from bench.storage_indexes import (
+    REPEATS,
     Found,
     collect_queries,
     count_holders,
@@ -94,7 +95,9 @@ class Run:
                 f"gigabytes_at_1_5_billion_{name}",
                 {"all": pages * UNLOCKS / 1e9, "a_primary_of_two": pages * UNLOCKS / 2e9},
             )
-        self.report.add_facts("unlocks", {"rows": rows, "users": self.sizes.users, "a_profile": 50})
+        self.report.add_facts(
+            "unlocks", {"rows": rows, "users": self.sizes.users, "a_profile": PROFILE_UNLOCKS}
+        )
         self.report.add_ratio("bytes_vs_sketch", self._compare_bytes("sketch"), at_most=0.55)
         plain = self._compare_bytes("sketch_without_unique")
         self._add_figure("bytes_vs_sketch_without_unique", plain, unit="ratio, on disk")
@@ -122,15 +125,12 @@ class Run:
         for count in (8, 64, 256):
             layouts[f"ours_{count}"] = Ours(f"laurel_ours_{count}", partitions=count)
             layouts[f"sketch_{count}"] = Sketch(f"laurel_sketch_{count}", partitions=count)
-        stride, last = self.arrivals.stride, self.sizes.partition_users
+        users = self.sizes.partition_users
         self._start(self.sizes.pool)
-        fill_layouts(
-            layouts, self.arrivals,
-            only=f"(a.user_id - 1) % {stride} = 0 AND a.user_id <= {last * stride}",
-        )  # fmt: skip
+        fill_layouts(layouts, self.arrivals, only=self.arrivals.choose_profiles(users))
         found = measure_profiles(
             self.database, layouts, self.arrivals, pool=self.sizes.pool,
-            rounds=self.sizes.rounds, reads=self.sizes.reads, below=last,
+            rounds=self.sizes.rounds, reads=self.sizes.reads, below=users,
         )  # fmt: skip
         for name, reads in found.items():
             self._report_reads(f"profile_{name}_partitions", reads)
@@ -160,14 +160,15 @@ class Run:
             name: Ours(f"laurel_index_{name}", indexes=indexes) for name, indexes in INDEXES.items()
         }
         self._start(self.sizes.pool)
-        rows = self.sizes.index_rows
-        filled = fill_layouts(layouts, self.arrivals, count=rows)
+        users, rows = self.sizes.index_users, self.sizes.index_users * PROFILE_UNLOCKS
+        filled = fill_layouts(layouts, self.arrivals, only=self.arrivals.choose_profiles(users))
         size = {
             n: self.database.measure_bytes(x.database, TABLE) / rows for n, x in layouts.items()
         }
         queries = collect_queries(self.arrivals)
+        drawn = self.arrivals.draw_profiles(REPEATS, below=users)
         tables = {name: layouts[name] for name in ("none", "user_time", "achievement")}
-        for name, by_table in try_queries(queries, tables, self.arrivals).items():
+        for name, by_table in try_queries(queries, tables, drawn).items():
             self._report_query(f"query_{name}", by_table)
         counted = {name: layouts[name] for name in ("none", "achievement")}
         self._report_query("query_count_of_holders", count_holders(counted))
@@ -196,7 +197,7 @@ class Run:
         steps = [round(sizes.few_users * step) for step in GROWTH_STEPS]
         steps = [n for n in steps if n < sizes.many_users] + [sizes.many_users]
         self.points = [
-            self.growth.measure(users=n, rounds=sizes.rounds, batches=sizes.engine_batches)
+            self.growth.measure(users=n, rounds=2 * sizes.rounds, batches=sizes.engine_batches)
             for n in steps
         ]
         for point in self.points:
