@@ -15,6 +15,7 @@ from bench.timing import say
 ARRIVALS: Final = "arrivals"
 PROFILE_UNLOCKS: Final = 50  # the customer's mean; the users whose profiles are read hold as many
 FEW_UNLOCKS: Final = 5  # what the others hold at the most
+PROFILE_STRIDE: Final = 17  # one user in so many; odd, so that every partition has its share
 LEVELS: Final = 4
 KINDS: Final = 60 * LEVELS  # achievements times levels; a number without a common factor with 37
 FIRST_AT: Final = datetime(2026, 1, 5, 8, tzinfo=UTC)
@@ -32,9 +33,8 @@ class NewUnlock(NamedTuple):
 class Arrivals:
     """The table `arrivals`, numbered by n from 1, and the unlocks that come after it."""
 
-    def __init__(self, *, users: int, profile_users: int) -> None:
-        self.users, self.profile_users = users, profile_users
-        self.stride = users // profile_users  # every so many users there is one with a profile
+    def __init__(self, *, users: int) -> None:
+        self.users = users
         self._random = Random(1)
         self._lap = PROFILE_UNLOCKS
         self._later = LAST_AT
@@ -47,7 +47,7 @@ class Arrivals:
         rows = (
             f"SELECT 1 + u.seq AS user_id, {kind} AS kind FROM seq_0_to_{users - 1} u"
             f" JOIN seq_0_to_{PROFILE_UNLOCKS - 1} k"
-            f" WHERE k.seq < IF(u.seq % {self.stride} = 0, {PROFILE_UNLOCKS},"
+            f" WHERE k.seq < IF(u.seq % {PROFILE_STRIDE} = 0, {PROFILE_UNLOCKS},"
             f" 1 + u.seq % {FEW_UNLOCKS})"
         )
         execute(f"INSERT INTO {ARRIVALS} (user_id, kind) SELECT * FROM ({rows}) x ORDER BY RAND(7)")
@@ -60,19 +60,27 @@ class Arrivals:
 
     def draw_profiles(self, count: int, *, below: int | None = None) -> list[int]:
         """Return distinct users with PROFILE_UNLOCKS, of the first `below` of them."""
-        numbers = self._random.sample(range(below or self.profile_users), count)
-        return [1 + number * self.stride for number in numbers]
+        numbers = self._random.sample(range(below or self.users // PROFILE_STRIDE), count)
+        return [1 + number * PROFILE_STRIDE for number in numbers]
 
     def choose_profiles(self, count: int) -> str:
         """Return the condition for the arrivals `a` of the first `count` users with a profile."""
-        last = count * self.stride
-        return f"(a.user_id - 1) % {self.stride} = 0 AND a.user_id <= {last}"
+        last = count * PROFILE_STRIDE
+        return f"(a.user_id - 1) % {PROFILE_STRIDE} = 0 AND a.user_id <= {last}"
 
-    def take_new(self, *, batches: int, size: int) -> Iterator[list[NewUnlock]]:
-        """Return unlocks that nobody has: of users drawn evenly, in batches sorted by user."""
+    def take_new(
+        self, *, batches: int, size: int, profiles: int | None = None
+    ) -> Iterator[list[NewUnlock]]:
+        """Return unlocks that nobody has: of users drawn evenly, in batches sorted by user.
+
+        With `profiles`, of the first so many users with a profile.
+        """
         kinds, self._lap = self._lap, self._lap + 1
         assert kinds < KINDS, "the unlocks are used up"
-        drawn = self._random.sample(range(self.users), batches * size)
+        among = (
+            range(0, profiles * PROFILE_STRIDE, PROFILE_STRIDE) if profiles else range(self.users)
+        )
+        drawn = self._random.sample(among, batches * size)
         for start in range(0, len(drawn), size):
             batch: list[NewUnlock] = []
             for user in sorted(drawn[start : start + size]):

@@ -1,13 +1,13 @@
 """Unlock inserts, a transaction a batch: the same new unlocks into every contender, in turn."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from django.db import transaction
 
-from bench.storage_arrivals import Arrivals
+from bench.storage_arrivals import Arrivals, NewUnlock
 from bench.storage_layouts import Layout
 from bench.storage_site import read_status, use
 from bench.timing import Rates, say
@@ -35,22 +35,27 @@ class Inserts:
 
 
 def measure_inserts(
-    layouts: Mapping[str, Layout], arrivals: Arrivals, *, rounds: int, batches: int
+    layouts: Mapping[str, Layout],
+    arrivals: Arrivals,
+    *,
+    rounds: int,
+    batches: int,
+    profiles: int | None = None,
 ) -> dict[str, Inserts]:
-    """The first round is not counted: it fills the memory that there is."""
-    found: dict[str, Inserts] = {}
-    for number in range(rounds + 1):
-        say(f"inserts: round {number} of {rounds}" if number else "inserts: memory is filled")
-        if number < 2:
-            found = {name: Inserts() for name in layouts}
-        unlocks = list(arrivals.take_new(batches=batches, size=BATCH))
+    """Each turn begins with as many that are not counted: memory is full of the others' pages."""
+    found = {name: Inserts() for name in layouts}
+    for number in range(1, rounds + 1):
+        say(f"inserts: round {number} of {rounds}")
+        uncounted, unlocks = (
+            list(arrivals.take_new(batches=batches, size=BATCH, profiles=profiles))
+            for _ in range(2)
+        )
         for name, layout in layouts.items():
             with use(layout.database):
+                _insert(layout, uncounted)
                 before = _count_pages()
                 started = time.perf_counter()
-                for batch in unlocks:
-                    with transaction.atomic():
-                        layout.insert(batch)
+                _insert(layout, unlocks)
                 seconds = time.perf_counter() - started
                 read, written = (b - a for a, b in zip(before, _count_pages(), strict=True))
             rows = batches * BATCH
@@ -58,6 +63,12 @@ def measure_inserts(
             found[name].pages_read.append(read / rows)
             found[name].pages_written.append(written / rows)
     return found
+
+
+def _insert(layout: Layout, batches: Iterable[list[NewUnlock]]) -> None:
+    for batch in batches:
+        with transaction.atomic():
+            layout.insert(batch)
 
 
 def _count_pages() -> tuple[int, int]:

@@ -58,7 +58,7 @@ class Run:
 
     @cached_property
     def arrivals(self) -> Arrivals:
-        return Arrivals(users=self.sizes.users, profile_users=self.sizes.profile_users)
+        return Arrivals(users=self.sizes.users)
 
     @cached_property
     def layouts(self) -> dict[str, Layout]:
@@ -177,8 +177,9 @@ class Run:
         self._report_query("query_achievements_of_a_category", try_category())
         self._start(self.sizes.index_pool)
         inserted = measure_inserts(
-            layouts, self.arrivals, rounds=self.sizes.rounds, batches=self.sizes.insert_batches // 2
-        )
+            layouts, self.arrivals, profiles=users,
+            rounds=self.sizes.rounds, batches=self.sizes.insert_batches // 2,
+        )  # fmt: skip
         for name in layouts:
             self.report.add_facts(
                 f"index_cost_{name}",
