@@ -23,15 +23,13 @@ DISK_GIB: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    users: int = 1_000_000  # with unlocks: 5.8 million rows, 50 of every seventeenth user
+    users: int = 1_000_000  # with unlocks: 7 million rows, 50 of every seventeenth user
     pool: str = "6G"  # everything fits
-    small_pool: str = "128M"  # a fifth of our table of unlocks, a tenth of the sketch's
+    small_pool: str = "128M"  # a fifth of our table of unlocks
     rounds: int = 5
     reads: int = 60  # profiles a round: few, or the pages of one are there for the next
     insert_batches: int = 150
-    index_users: int = 30_000  # with 50 unlocks each
     index_pool: str = "32M"
-    partition_users: int = 40_000  # with 50 unlocks each
     few_users: int = 100_000  # with progress; the growth goes from here
     many_users: int = 5_000_000
     engine_batches: int = 10  # a round, of which growth has twice as many
@@ -40,7 +38,7 @@ class Sizes:
 
 QUICK: Final = Sizes(
     users=50_000, pool="512M", small_pool="8M", rounds=2, reads=40,
-    insert_batches=20, index_users=1_200, index_pool="8M", partition_users=1_000,
+    insert_batches=20, index_pool="8M",
     few_users=10_000, many_users=100_000, engine_batches=4, beyond_pool="16M",
 )  # fmt: skip
 

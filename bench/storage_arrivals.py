@@ -1,7 +1,8 @@
 """Unlocks in the order in which they come: by time, over all users at random.
 
 How full pages are depends on that order. Rows sorted by user would fill every page; random
-ones leave the pages as full as years of service do.
+ones leave the pages as full as years of service do. Users with low ids came first and hold more:
+were all alike, all pages would be full at the same moment, and half full at the next.
 """
 
 from collections.abc import Iterator
@@ -14,8 +15,9 @@ from bench.timing import say
 
 ARRIVALS: Final = "arrivals"
 PROFILE_UNLOCKS: Final = 50  # the customer's mean; the users whose profiles are read hold as many
-FEW_UNLOCKS: Final = 5  # what the others hold at the most
 PROFILE_STRIDE: Final = 17  # one user in so many; odd, so that every partition has its share
+MORE_UNLOCKS: Final = 6  # that the oldest of the other users hold, and the newest do not
+BLOCK: Final = 100 * PROFILE_STRIDE  # users; a share of the site is one block in so many
 LEVELS: Final = 4
 KINDS: Final = 60 * LEVELS  # achievements times levels; a number without a common factor with 37
 FIRST_AT: Final = datetime(2026, 1, 5, 8, tzinfo=UTC)
@@ -44,11 +46,11 @@ class Arrivals:
             " user_id INT UNSIGNED NOT NULL, kind SMALLINT UNSIGNED NOT NULL) ENGINE=MyISAM"
         )
         kind = f"(u.seq * 7 + k.seq * 37) % {KINDS}"
+        others = f"1 + {MORE_UNLOCKS} * (1 - u.seq / {users}) + u.seq % 8 / 8"
         rows = (
             f"SELECT 1 + u.seq AS user_id, {kind} AS kind FROM seq_0_to_{users - 1} u"
             f" JOIN seq_0_to_{PROFILE_UNLOCKS - 1} k"
-            f" WHERE k.seq < IF(u.seq % {PROFILE_STRIDE} = 0, {PROFILE_UNLOCKS},"
-            f" 1 + u.seq % {FEW_UNLOCKS})"
+            f" WHERE k.seq < IF(u.seq % {PROFILE_STRIDE} = 0, {PROFILE_UNLOCKS}, FLOOR({others}))"
         )
         execute(f"INSERT INTO {ARRIVALS} (user_id, kind) SELECT * FROM ({rows}) x ORDER BY RAND(7)")
         self.count = self._count()
@@ -58,29 +60,20 @@ class Arrivals:
 
         return int(fetch_all(f"SELECT COUNT(*) FROM {ARRIVALS}")[0][0])
 
-    def draw_profiles(self, count: int, *, below: int | None = None) -> list[int]:
-        """Return distinct users with PROFILE_UNLOCKS, of the first `below` of them."""
-        numbers = self._random.sample(range(below or self.users // PROFILE_STRIDE), count)
-        return [1 + number * PROFILE_STRIDE for number in numbers]
+    def choose(self, share: int) -> str:
+        """Return the condition for the arrivals `a` of one block of users in `share`."""
+        return f"(a.user_id - 1) DIV {BLOCK} % {share} = 0"
 
-    def choose_profiles(self, count: int) -> str:
-        """Return the condition for the arrivals `a` of the first `count` users with a profile."""
-        last = count * PROFILE_STRIDE
-        return f"(a.user_id - 1) % {PROFILE_STRIDE} = 0 AND a.user_id <= {last}"
+    def draw_profiles(self, count: int, *, share: int = 1) -> list[int]:
+        """Return distinct users with PROFILE_UNLOCKS, of one block in `share`."""
+        profiles = self._draw(count, BLOCK // PROFILE_STRIDE, share)
+        return [1 + number * PROFILE_STRIDE for number in profiles]
 
-    def take_new(
-        self, *, batches: int, size: int, profiles: int | None = None
-    ) -> Iterator[list[NewUnlock]]:
-        """Return unlocks that nobody has: of users drawn evenly, in batches sorted by user.
-
-        With `profiles`, of the first so many users with a profile.
-        """
+    def take_new(self, *, batches: int, size: int, share: int = 1) -> Iterator[list[NewUnlock]]:
+        """Return unlocks that nobody has: of users drawn evenly, in batches sorted by user."""
         kinds, self._lap = self._lap, self._lap + 1
         assert kinds < KINDS, "the unlocks are used up"
-        among = (
-            range(0, profiles * PROFILE_STRIDE, PROFILE_STRIDE) if profiles else range(self.users)
-        )
-        drawn = self._random.sample(among, batches * size)
+        drawn = self._draw(batches * size, BLOCK, share)
         for start in range(0, len(drawn), size):
             batch: list[NewUnlock] = []
             for user in sorted(drawn[start : start + size]):
@@ -89,3 +82,9 @@ class Arrivals:
                 test_id = FIRST_TEST + (self.count + start + len(batch)) * 977
                 batch.append(NewUnlock(user + 1, kind, self._later, test_id))
             yield batch
+
+    def _draw(self, count: int, block: int, share: int) -> list[int]:
+        """Return distinct numbers, `block` of which are in a block, of one block in `share`."""
+        blocks = self.users // BLOCK // share
+        drawn = self._random.sample(range(blocks * block), count)
+        return [number + number // block * block * (share - 1) for number in drawn]

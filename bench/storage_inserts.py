@@ -40,15 +40,14 @@ def measure_inserts(
     *,
     rounds: int,
     batches: int,
-    profiles: int | None = None,
+    share: int = 1,
 ) -> dict[str, Inserts]:
     """Each turn begins with as many that are not counted: memory is full of the others' pages."""
     found = {name: Inserts() for name in layouts}
     for number in range(1, rounds + 1):
         say(f"inserts: round {number} of {rounds}")
         uncounted, unlocks = (
-            list(arrivals.take_new(batches=batches, size=BATCH, profiles=profiles))
-            for _ in range(2)
+            list(arrivals.take_new(batches=batches, size=BATCH, share=share)) for _ in range(2)
         )
         for name, layout in layouts.items():
             with use(layout.database):

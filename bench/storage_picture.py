@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from bench.storage_growth import Point
 
 HEIGHT: Final = 460
-LEFT: Final = 80
+LEFT: Final = 100
 RIGHT: Final = WIDTH - 50
 TOP: Final = 208
 BOTTOM: Final = HEIGHT - 44
@@ -20,7 +20,7 @@ ORANGE: Final = "#b4552d"
 NAMES: Final = {
     "ours": "Laurel, with evidence",
     "sketch_without_unique": "sketch, as written",
-    "sketch": "sketch, kept unique",
+    "sketch": "sketch, made valid",
 }
 
 

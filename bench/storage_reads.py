@@ -39,14 +39,14 @@ def measure_profiles(
     pool: str,
     rounds: int,
     reads: int,
-    below: int | None = None,
+    share: int = 1,
 ) -> dict[str, Reads]:
     """Each round starts the server anew: nothing is in its memory, nor in the system's."""
     found = {name: Reads() for name in layouts}
     for number in range(1, rounds + 1):
         say(f"profiles: round {number} of {rounds}")
         database.restart(pool=pool)
-        drawn = arrivals.draw_profiles(TURN + reads, below=below)
+        drawn = arrivals.draw_profiles(TURN + reads, share=share)
         # The first users open the tables and bring the upper pages of their trees.
         _read_in_turns(layouts, drawn[:TURN])
         cold = _read_in_turns(layouts, drawn[TURN:])

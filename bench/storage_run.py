@@ -4,6 +4,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from achievements.rulebooks import get_rulebook
+from achievements.tables import fetch_all
 from bench.pipeline_site import ROOT, load_live_achievements
 from bench.report import Report
 from bench.storage_arrivals import PROFILE_UNLOCKS, Arrivals
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 PICTURE: Final = ROOT / "docs" / "storage.svg"
 UNLOCKS: Final = 1_500_000_000
 USERS: Final = 30_000_000
+SHARE: Final = 4  # tables of which there are many hold a quarter of the users
 GROWTH_STEPS: Final = (1, 3, 10, 20, 50)  # times the users at first
 INDEXES: Final = {
     "none": (),
@@ -125,12 +127,11 @@ class Run:
         for count in (8, 64, 256):
             layouts[f"ours_{count}"] = Ours(f"laurel_ours_{count}", partitions=count)
             layouts[f"sketch_{count}"] = Sketch(f"laurel_sketch_{count}", partitions=count)
-        users = self.sizes.partition_users
         self._start(self.sizes.pool)
-        fill_layouts(layouts, self.arrivals, only=self.arrivals.choose_profiles(users))
+        fill_layouts(layouts, self.arrivals, only=self.arrivals.choose(SHARE))
         found = measure_profiles(
             self.database, layouts, self.arrivals, pool=self.sizes.pool,
-            rounds=self.sizes.rounds, reads=self.sizes.reads, below=users,
+            rounds=self.sizes.rounds, reads=self.sizes.reads, share=SHARE,
         )  # fmt: skip
         for name, reads in found.items():
             self._report_reads(f"profile_{name}_partitions", reads)
@@ -160,13 +161,13 @@ class Run:
             name: Ours(f"laurel_index_{name}", indexes=indexes) for name, indexes in INDEXES.items()
         }
         self._start(self.sizes.pool)
-        users, rows = self.sizes.index_users, self.sizes.index_users * PROFILE_UNLOCKS
-        filled = fill_layouts(layouts, self.arrivals, only=self.arrivals.choose_profiles(users))
+        filled = fill_layouts(layouts, self.arrivals, only=self.arrivals.choose(SHARE))
+        ((rows,),) = fetch_all(f"SELECT COUNT(*) FROM {layouts['none'].database}.{TABLE}")
         size = {
-            n: self.database.measure_bytes(x.database, TABLE) / rows for n, x in layouts.items()
+            n: self.database.measure_pages(x.database, TABLE) / rows for n, x in layouts.items()
         }
         queries = collect_queries(self.arrivals)
-        drawn = self.arrivals.draw_profiles(REPEATS, below=users)
+        drawn = self.arrivals.draw_profiles(REPEATS, share=SHARE)
         tables = {name: layouts[name] for name in ("none", "user_time", "achievement")}
         for name, by_table in try_queries(queries, tables, drawn).items():
             self._report_query(f"query_{name}", by_table)
@@ -177,14 +178,14 @@ class Run:
         self._report_query("query_achievements_of_a_category", try_category())
         self._start(self.sizes.index_pool)
         inserted = measure_inserts(
-            layouts, self.arrivals, profiles=users,
+            layouts, self.arrivals, share=SHARE,
             rounds=self.sizes.rounds, batches=self.sizes.insert_batches // 2,
         )  # fmt: skip
         for name in layouts:
             self.report.add_facts(
                 f"index_cost_{name}",
                 {
-                    "bytes_a_row": size[name],
+                    "bytes_in_pages": size[name],
                     "microseconds_a_row_in_memory": 1e6 / filled[name].median,
                     "microseconds_a_row_from_disk": 1e6 / inserted[name].rates.median,
                     **inserted[name].describe(),
