@@ -39,9 +39,9 @@ class Found(NamedTuple):
     extra: str
 
 
-def collect_queries(arrivals: Arrivals) -> dict[str, str]:
+def collect_queries(arrivals: Arrivals, *, share: int) -> dict[str, str]:
     """Return the statements on unlocks that readers cause, each for the same user."""
-    user, *others = arrivals.draw_profiles(SHARED_PAGE)
+    user, *others = arrivals.draw_profiles(SHARED_PAGE, share=share)
     event = Typist(user, Random(1)).finish_test()
     callers: dict[str, Callable[[], Any]] = {
         "profile": lambda: read_profiles([user]),

@@ -166,7 +166,7 @@ class Run:
         size = {
             n: self.database.measure_pages(x.database, TABLE) / rows for n, x in layouts.items()
         }
-        queries = collect_queries(self.arrivals)
+        queries = collect_queries(self.arrivals, share=SHARE)
         drawn = self.arrivals.draw_profiles(REPEATS, share=SHARE)
         tables = {name: layouts[name] for name in ("none", "user_time", "achievement")}
         for name, by_table in try_queries(queries, tables, drawn).items():
