@@ -8,6 +8,7 @@ import re
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from random import Random
 from typing import Any, Final, NamedTuple
 
@@ -79,7 +80,7 @@ def try_queries(
         for start in range(0, len(asked), 20):
             for table, layout in layouts.items():
                 with use(layout.database):
-                    times[table] += [_time(lambda s=s: fetch_all(s)) for s in asked[start:][:20]]
+                    times[table] += [_time(partial(fetch_all, s)) for s in asked[start:][:20]]
         found[name] = {}
         for table, layout in layouts.items():
             with use(layout.database):

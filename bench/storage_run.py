@@ -70,6 +70,7 @@ class Run:
             "sketch": Sketch("laurel_sketch"),
             "sketch_without_unique": Sketch("laurel_sketch_plain", is_unique=False),
         }
+        self.database.restart(pool=self.sizes.pool)  # a part before may have had little memory
         for name, rates in fill_layouts(layouts, self.arrivals).items():
             self.report.add_rate(f"fill_{name}", rates, unit="rows/s inside the server")
         return layouts
@@ -77,11 +78,8 @@ class Run:
     @cached_property
     def growth(self) -> Growth:
         assert self.layouts  # its unlocks belong to the site that grows
-        self._start(self.sizes.pool)
+        self.database.restart(pool=self.sizes.pool)
         return Growth(self.database, get_rulebook(), small_users=self.sizes.few_users)
-
-    def _start(self, pool: str) -> None:
-        self.database.restart(pool=pool)
 
     def _measure_bytes(self) -> None:
         """On the disk, after the rows came in the order of time."""
@@ -127,7 +125,7 @@ class Run:
         for count in (8, 64, 256):
             layouts[f"ours_{count}"] = Ours(f"laurel_ours_{count}", partitions=count)
             layouts[f"sketch_{count}"] = Sketch(f"laurel_sketch_{count}", partitions=count)
-        self._start(self.sizes.pool)
+        self.database.restart(pool=self.sizes.pool)
         fill_layouts(layouts, self.arrivals, only=self.arrivals.choose(SHARE))
         found = measure_profiles(
             self.database, layouts, self.arrivals, pool=self.sizes.pool,
@@ -141,7 +139,7 @@ class Run:
     def _measure_inserts(self) -> None:
         """With a buffer pool far smaller than any of the tables."""
         assert self.layouts
-        self._start(self.sizes.small_pool)
+        self.database.restart(pool=self.sizes.small_pool)
         found = measure_inserts(
             self.layouts, self.arrivals,
             rounds=self.sizes.rounds, batches=self.sizes.insert_batches,
@@ -160,7 +158,7 @@ class Run:
         layouts = {
             name: Ours(f"laurel_index_{name}", indexes=indexes) for name, indexes in INDEXES.items()
         }
-        self._start(self.sizes.pool)
+        self.database.restart(pool=self.sizes.pool)
         filled = fill_layouts(layouts, self.arrivals, only=self.arrivals.choose(SHARE))
         ((rows,),) = fetch_all(f"SELECT COUNT(*) FROM {layouts['none'].database}.{TABLE}")
         size = {
@@ -176,7 +174,7 @@ class Run:
         milliseconds, tallies = time_tallies()
         self.report.add_facts("tallies_of_all_levels", {"ms": milliseconds, "rows": tallies})
         self._report_query("query_achievements_of_a_category", try_category())
-        self._start(self.sizes.index_pool)
+        self.database.restart(pool=self.sizes.index_pool)
         inserted = measure_inserts(
             layouts, self.arrivals, share=SHARE,
             rounds=self.sizes.rounds, batches=self.sizes.insert_batches // 2,
