@@ -118,6 +118,8 @@ class MariaDB(LocalProcess):
             f"--datadir={self.data_folder}",
             f"--socket={self.socket_file}",
             f"--pid-file={self.folder / 'server.pid'}",
+            # Of its own: a server that starts deletes all temporary tables that it finds in there.
+            f"--tmpdir={self.folder}",
             f"--init-file={self.folder / 'init.sql'}",
             f"--port={self.port}",
             f"--bind-address={HOST}",
