@@ -1,5 +1,6 @@
 """A MariaDB primary behind an address, and two replicas, for tests that break them."""
 
+import inspect
 import socket
 import time
 from collections.abc import Iterator
@@ -61,6 +62,7 @@ class Replicated:
     def __init__(self, primary: ReplicatedMariaDB, replicas: list[ReplicatedMariaDB]) -> None:
         self.primary = primary
         self.replicas = replicas
+        self._named = {f"replica_{n}": one for n, one in enumerate(replicas, start=1)}
         self.address = Address(primary.port)
 
     @property
@@ -69,10 +71,40 @@ class Replicated:
 
     @property
     def replica_urls(self) -> str:
-        return ",".join(replica.url for replica in self.replicas)
+        return ",".join(replica.url for replica in self._named.values())
 
     def find(self, database: str) -> ReplicatedMariaDB:
-        return self.replicas[int(database.removeprefix("replica_")) - 1]
+        return self._named[database]
+
+    def hand_over(self) -> None:
+        """The steps of the runbook, once the primary is read-only: the first replica succeeds it.
+
+        Connections that are open stay with the old one, which goes on as a replica.
+        """
+        old, (new, *others) = self.primary, self.replicas
+        self.wait_for_replicas()
+        new.promote()
+        self.primary, self.replicas = new, [*others, old]
+        self.address.target = new.port
+        old.options["read_only"] = 1
+        for replica in self.replicas:
+            replica.follow(new)
+
+    def take_over(self) -> None:
+        """The same after the primary's death: the replica that has most succeeds it."""
+        for replica in self.replicas:
+            replica.run("STOP SLAVE IO_THREAD")
+            while not replica.has_applied_all():
+                time.sleep(0.05)
+        new, *others = sorted(self.replicas, key=ReplicatedMariaDB.count_applied, reverse=True)
+        new.promote()
+        dead, self.primary = self.primary, new
+        self.replicas = others
+        self.address.target = new.port
+        for replica in others:
+            replica.follow(new)
+        # What it had and nobody else would part it from the others: it is made anew.
+        dead.remove()
 
     def wait_for_replicas(self, *, seconds: float = 30) -> None:
         """Return when every replica has what the primary has."""
@@ -80,7 +112,7 @@ class Replicated:
         deadline = time.monotonic() + seconds
         for replica in self.replicas:
             while not replica.has_reached(position):
-                assert time.monotonic() < deadline, replica.run("SHOW REPLICA STATUS")
+                assert time.monotonic() < deadline, replica.show_status()
 
     def restore(self) -> None:
         for server in (self.primary, *self.replicas):
@@ -118,6 +150,7 @@ def replicated(
     """This process on servers of its own, with empty tables, as REPLICA_URLS would have it."""
     from django.core.management import call_command
     from django.db import connection, connections, router
+    from django.db.backends.base.base import BaseDatabaseWrapper
 
     from config.database_router import DatabaseRouter
     from config.environment import read_database, read_replicas
@@ -134,6 +167,9 @@ def replicated(
         connections.settings[alias] = added[alias]
     connections.configure_settings(connections.settings)
     monkeypatch.setattr(router, "routers", [DatabaseRouter()])
+    # A test names its databases before these exist: allow them as well.
+    guarded = inspect.getclosurevars(BaseDatabaseWrapper.ensure_connection).nonlocals
+    monkeypatch.setattr(BaseDatabaseWrapper, "ensure_connection", guarded["real_ensure_connection"])
     settings.REPLICAS = [alias for alias in added if alias.startswith("replica_")]
     settings.REPLICA_MAX_LAG_SECONDS = 1
     try:

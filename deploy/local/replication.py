@@ -71,8 +71,31 @@ class ReplicatedMariaDB(MariaDB):
         """The GTIDs that this server has: those of its primary, and its own."""
         return str(self.run("SELECT @@gtid_current_pos")[0][0])
 
+    def count_applied(self) -> int:
+        """The sequence of the newest transaction; the highest has most, in one domain."""
+        return int(self.read_position().rpartition("-")[2] or 0)
+
+    def has_applied_all(self) -> bool:
+        """Whether everything that was received is applied."""
+        status = self.show_status()
+        return bool(
+            status["Read_Master_Log_Pos"] == status["Exec_Master_Log_Pos"]
+            and status["Master_Log_File"] == status["Relay_Master_Log_File"]
+        )
+
     def has_reached(self, position: str) -> bool:
         return bool(self.run(f"SELECT MASTER_GTID_WAIT('{position}', 0.05)")[0][0] == 0)
+
+    def show_status(self) -> dict[str, Any]:
+        """What SHOW REPLICA STATUS says; empty for a server that follows nobody."""
+        with self.connect() as cursor:
+            cursor.execute("SHOW REPLICA STATUS")
+            names = [column[0] for column in cursor.description]
+            return {
+                name: value
+                for row in cursor.fetchall()
+                for name, value in zip(names, row, strict=True)
+            }
 
     def run(self, statement: str) -> list[tuple[Any, ...]]:
         """Run one statement as `admin`, who may do everything."""
@@ -88,6 +111,10 @@ class ReplicatedMariaDB(MariaDB):
             host=HOST, port=self.port, user="admin", password=self.password, autocommit=True
         )
         try:
-            yield connection.cursor()
+            cursor = connection.cursor()
+            if self.follows is not None:
+                # What a replica wrote to its log would part it from its primary.
+                cursor.execute("SET SESSION sql_log_bin = 0")
+            yield cursor
         finally:
             connection.close()

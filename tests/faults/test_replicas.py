@@ -134,7 +134,7 @@ def test_with_healthy_replicas_the_rows_of_a_profile_are_not_read_on_the_primary
         assert asked == 2 * len(population)
         cache.clear()
         ids = ",".join(map(str, population))
-        summaries = client.get(f"/api/v1/users?ids={ids}").json()["users"]
+        summaries = client.get(f"/api/v1/users/summaries?ids={ids}").json()["users"]
         assert [one["unlockedCount"] for one in summaries] == [1] * len(population)
         assert log.count("%revision FROM user_progress%")[0] == asked + 1
         for user in population:
@@ -147,7 +147,9 @@ def test_the_engine_reads_and_writes_on_the_primary_alone(
     replicated: Replicated, population: list[int]
 ) -> None:
     with StatementLog(replicated) as log:
-        read("progress", population[0])  # watched: what a commit renews is read where it was written
+        read(
+            "progress", population[0]
+        )  # watched: what a commit renews is read where it was written
         before = log.count("%user_progress%")
         type_tests(population[0], 51)
         after = log.count("%user_progress%")
@@ -161,7 +163,7 @@ def test_a_replica_refuses_every_write(replicated: Replicated) -> None:
     for alias in ("replica_1", replicas.PRIMARY):
         with (
             connections[alias].cursor() as cursor,
-            pytest.raises(DatabaseError, match="READ ONLY transaction"),
+            pytest.raises(DatabaseError, match="READ ONLY transaction|read-only option"),
         ):
             cursor.execute("DELETE FROM user_progress WHERE user_id = 1")
 
@@ -224,7 +226,6 @@ def test_a_replica_that_lags_is_left_out_and_comes_back(
     slow.run("STOP SLAVE")
     slow.run("CHANGE MASTER TO MASTER_DELAY = 0")
     slow.run("START SLAVE")
-    replicas.forget_replicas() if how == "never" else None
     for replica in replicas.list_replicas():
         replica.lag._until -= 30 if replica.database == "replica_1" else 0
     wait_for_service(population[0], BOTH)
@@ -303,14 +304,17 @@ def test_without_the_primary_profiles_are_read_and_nothing_is_cached(
 
 
 def test_writers_and_readers_agree_while_replication_stops_and_goes_on(
-    replicated: Replicated, client
+    replicated: Replicated, client, settings
 ) -> None:
     """Each reader knows what was committed before it asked, and must be shown no less."""
     seed = random.SystemRandom().randrange(10**6)
     print(f"seed {seed}")
     chance = random.Random(seed)
+    settings.API_THROTTLE_RATES = {**settings.API_THROTTLE_RATES, "public": None}
     make_broad_catalogue()
-    make_achievement("counter", {"count": "tests"}, *range(1, 51), levels=make_levels(*range(1, 51)))
+    make_achievement(
+        "counter", {"count": "tests"}, *range(1, 51), levels=make_levels(*range(1, 51))
+    )
     publish()
     users = [new_user() for _ in range(6)]
     done = dict.fromkeys(users, 0)
