@@ -6,7 +6,6 @@ What is open stays connected to the old server, which goes on answering, read-on
 import http.client
 import json
 import os
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event as Flag
