@@ -89,13 +89,18 @@ class Relay:
 def hold_lock() -> bool:
     """Whether this connection is the one that relays; takes the lock when it is free.
 
-    It ends with the connection, so a relay that died is followed by another one.
+    It ends with the connection, so a relay that died is followed by another one. A server that is
+    read-only is no place to wait in: over a new connection its successor may be reached.
     """
     if not is_mysql():
         return True  # SQLite serves one machine: start one relay
     with connection.cursor() as cursor:
-        cursor.execute("SELECT IS_USED_LOCK(%s) = CONNECTION_ID()", [LOCK_NAME])
-        if cursor.fetchone()[0]:
+        cursor.execute("SELECT IS_USED_LOCK(%s) = CONNECTION_ID(), @@global.read_only", [LOCK_NAME])
+        is_held, is_read_only = cursor.fetchone()
+        if is_read_only:
+            connection.close()
+            return False
+        if is_held:
             return True
         cursor.execute("SELECT GET_LOCK(%s, 0)", [LOCK_NAME])
         return bool(cursor.fetchone()[0])

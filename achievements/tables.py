@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection, connections
+
+from achievements.sources import name_database
 
 TALLY_SLOTS: Final = 64
 MAX_STATEMENT_BYTES: Final = 2_000_000  # well under the smallest max_allowed_packet in use
@@ -196,7 +198,9 @@ def read_revision_rows(user_ids: Sequence[int]) -> list[tuple[int, int]]:
     rows: list[tuple[int, int]] = []
     for part in _split(sorted(user_ids)):
         rows += fetch_all(
-            f"SELECT user_id, revision FROM user_progress WHERE user_id IN ({_marks(part)})", part
+            f"SELECT user_id, revision FROM user_progress WHERE user_id IN ({_marks(part)})",
+            part,
+            using=name_database(),
         )
     return rows
 
@@ -209,6 +213,7 @@ def read_unlock_rows(user_ids: Sequence[int]) -> list[tuple[int, int, int, datet
             f"SELECT user_id, achievement_id, level, unlocked_at FROM user_achievements"
             f" WHERE user_id IN ({_marks(part)}) AND revoked_at IS NULL",
             part,
+            using=name_database(),
         )
     return [(user, achievement, level, _read_time(at)) for user, achievement, level, at in rows]
 
@@ -288,8 +293,11 @@ def list_keys(keys: Sequence[int]) -> str:
     return f"[{','.join(map(str, keys))}]"
 
 
-def fetch_all(sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
-    with connection.cursor() as cursor:
+def fetch_all(
+    sql: str, parameters: Sequence[Any] = (), *, using: str = DEFAULT_DB_ALIAS
+) -> list[Any]:
+    """Only what is displayed is read `using` another database than the one that is written."""
+    with connections[using].cursor() as cursor:
         cursor.execute(sql, parameters)
         return list(cursor.fetchall())
 

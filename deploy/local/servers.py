@@ -99,6 +99,8 @@ class MariaDB(LocalProcess):
         password = self.password
         return "\n".join(
             (
+                # Accounts are each server's own: nothing of this is for its replicas.
+                "SET SESSION sql_log_bin = 0;",
                 "CREATE DATABASE IF NOT EXISTS laurel CHARACTER SET utf8mb4;",
                 f"CREATE OR REPLACE USER laurel@'%' IDENTIFIED BY '{password}';",
                 "GRANT ALL PRIVILEGES ON `laurel`.* TO laurel@'%';",

@@ -25,6 +25,19 @@ PRODUCTION = {
 }
 
 
+def place(*hosts: str) -> dict[str, object]:
+    """Databases on these hosts, the primary first; without a host it is SQLite."""
+    names = ["default", *(f"replica_{n}" for n in range(1, len(hosts)))]
+    return {
+        name: {
+            "ENGINE": "config.mysql" if host else "django.db.backends.sqlite3",
+            "HOST": host,
+            "OPTIONS": {"isolation_level": "read committed"},
+        }
+        for name, host in zip(names, hosts, strict=True)
+    }
+
+
 def run_checks() -> list[CheckMessage]:
     return [message for check in checks.ALL_CHECKS for message in check(None)]
 
@@ -69,6 +82,14 @@ def test_the_embedded_default_is_accepted(settings) -> None:
             },
             ["laurel.E007"],
         ),
+        ({"REPLICAS": ["replica_1", "replica_2"], "DATABASES": place("a", "b", "c")}, []),
+        ({"REPLICAS": ["replica_1"], "DATABASES": place("a", "A")}, ["laurel.E012"]),
+        (
+            {"REPLICAS": ["replica_1", "replica_2"], "DATABASES": place("a", "b", "b")},
+            ["laurel.E012"],
+        ),
+        ({"REPLICAS": ["replica_1"], "DATABASES": place("a", "")}, ["laurel.E012"]),
+        ({"REPLICAS": ["replica_1"], "DATABASES": place("", "b")}, ["laurel.E012", "laurel.W001"]),
         ({"USER_TABLE_PARTITIONS": 0}, ["laurel.E008"]),
         ({"USER_TABLE_PARTITIONS": 8193}, ["laurel.E008"]),
         ({"ALLOWED_HOSTS": []}, ["laurel.E009"]),
