@@ -6,6 +6,7 @@ that tables.py joins to (JSON_TABLE of one parameter) counts as values where no 
 route the statement.
 """
 
+import logging
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
@@ -14,9 +15,19 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 JUDGED = (exp.Select, exp.SetOperation, exp.Insert, exp.Update, exp.Delete, exp.Command)
+# What defines or locks tables, or looks after them, names no rows.
+DEFINING = {
+    *("ALTER", "ANALYZE", "CHECK", "CHECKSUM", "CREATE", "DESCRIBE", "DROP", "EXPLAIN", "FLUSH"),
+    *("KILL", "LOCK", "OPTIMIZE", "RELEASE", "RENAME", "ROLLBACK", "SAVEPOINT", "SET", "SHOW"),
+    *("TRUNCATE", "UNLOCK"),
+}
 SCOPES = (exp.Select, exp.Update, exp.Delete, exp.Insert)
 VALUES = (exp.Placeholder, exp.Literal)
 SHARD_COLUMN = "user_id"
+
+
+# It warns of definitions that it does not take apart.
+logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
 
 class Unreadable(Exception):
@@ -41,8 +52,10 @@ def find_faults(
     Where statements are routed by a proxy, it must find the users in the statement itself.
     """
     if not isinstance(tree, JUDGED):
-        return []  # definitions, transactions and settings name no rows
+        return []
     if isinstance(tree, exp.Command):
+        if str(tree.this).upper() in DEFINING:
+            return []
         named = [t for t in tables if t in str(tree)]
         return [f"{tree.this} cannot be read: on {', '.join(named)}"] if named else []
     names = {table.name for table in _list_tables(tree)}
@@ -239,12 +252,13 @@ def normalise(tree: exp.Expression) -> str:
     for values in list(tree.find_all(exp.Values)):
         values.set("expressions", values.expressions[:1])
     for node in list(tree.find_all(exp.Placeholder, exp.Literal)):
-        node.replace(exp.Var(this="?"))
+        if not isinstance(node.parent, exp.Ordered):  # the number of a column
+            node.replace(exp.Var(this="?"))
     for node in list(tree.find_all(exp.In)):
         if node.expressions:
             node.set("expressions", node.expressions[:1])
-    for column in list(tree.find_all(exp.Column)):
-        if column.table and len({t.alias_or_name for t in _list_tables(tree)}) == 1:
+    if len(list(tree.find_all(exp.Table))) == 1:
+        for column in tree.find_all(exp.Column):
             column.set("table", None)
     for identifier in tree.find_all(exp.Identifier):
         identifier.set("quoted", False)

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
+from django.conf import settings
 from django.db.backends.signals import connection_created
 
 FOLDER_VARIABLE = "STATEMENTS_FOLDER"
@@ -32,6 +33,7 @@ class Statement(NamedTuple):
     sql: str
     parameters: tuple[Any, ...] | None
     alias: str
+    sharding: str
     trace: tuple[str, ...]
     test: str
 
@@ -45,8 +47,8 @@ class Recorder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.texts: set[tuple[str, str]] = set()  # spares a text that is sent again the rest
-        self.shapes: set[tuple[str, str]] = set()
+        self.texts: set[tuple[tuple[str, str], str]] = set()  # spares a text that is sent again the rest
+        self.shapes: set[tuple[tuple[str, str], str]] = set()
         self.file = -1
         self.pid = 0
 
@@ -58,9 +60,9 @@ class Recorder:
         many: bool,
         context: dict[str, Any],
     ) -> Any:
-        alias = context["connection"].alias
-        if (alias, sql) not in self.texts:
-            self._note(str(sql), params, many, alias)
+        place = context["connection"].alias, settings.DATABASE_SHARDING
+        if (place, sql) not in self.texts:
+            self._note(str(sql), params, many, place)
         return execute(sql, params, many, context)
 
     def watch(self, *, connection: Any, **kwargs: Any) -> None:
@@ -68,8 +70,8 @@ class Recorder:
         if self not in connection.execute_wrappers:
             connection.execute_wrappers.insert(0, self)
 
-    def _note(self, sql: str, params: Any, many: bool, alias: str) -> None:
-        shape = alias, shorten(sql)
+    def _note(self, sql: str, params: Any, many: bool, place: tuple[str, str]) -> None:
+        shape = place, shorten(sql)
         if shape not in self.shapes:
             trace = list(trace_project(sys._getframe(2)))
             if not trace:
@@ -78,7 +80,7 @@ class Recorder:
                 Statement(
                     cut_rows(sql),
                     _choose_parameters(params, many),
-                    alias,
+                    *place,
                     tuple(trace),
                     # Set by pytest for the test that runs; processes that it starts inherit it.
                     os.environ.get("PYTEST_CURRENT_TEST", "outside of tests"),
@@ -86,7 +88,7 @@ class Recorder:
             )
             self.shapes.add(shape)
         if len(sql) < LONGEST_TEXT and len(self.texts) < MOST_TEXTS:
-            self.texts.add((alias, sql))
+            self.texts.add((place, sql))
 
     def _write(self, statement: Statement) -> None:
         if self.pid != os.getpid():  # a child that was forked has a file of its own
@@ -104,12 +106,13 @@ def start_recording() -> None:
 
 def read_statements(folder: Path) -> list[Statement]:
     """Return what all processes wrote; one that was killed may have left half a line."""
-    found: dict[tuple[str, str], Statement] = {}
+    found: dict[tuple[str, str, str], Statement] = {}
     for file in sorted(folder.glob("*.statements"), key=lambda f: f.stat().st_mtime):
         for line in file.read_bytes().splitlines(keepends=True):
             if line.endswith(b"\n"):
                 statement = Statement(*pickle.loads(b64decode(line)))
-                found.setdefault((statement.alias, shorten(statement.sql)), statement)
+                shape = statement.alias, statement.sharding, shorten(statement.sql)
+                found.setdefault(shape, statement)
     return list(found.values())
 
 

@@ -43,6 +43,7 @@ SINGLE_SHARD = {
     "other tables": "SELECT * FROM achievements WHERE category = 'speed' OR slug > 'a'",
     "no table": "SELECT GET_LOCK('relay', 0)",
     "a definition": "ALTER TABLE user_progress ADD COLUMN note INT",
+    "partitions": "ALTER TABLE user_progress PARTITION BY HASH(user_id) PARTITIONS 8",
 }
 
 CROSS_SHARD = {
