@@ -121,8 +121,7 @@ def lock_outbox(limit: int) -> list[tuple[int, int, bytes]]:
     else:
         lock = " FOR UPDATE SKIP LOCKED" if is_mysql() else ""
     return fetch_all(
-        "SELECT id, user_id, event FROM outbox WHERE failed_at IS NULL"
-        f" ORDER BY id LIMIT %s{lock}",
+        f"SELECT id, user_id, event FROM outbox WHERE failed_at IS NULL ORDER BY id LIMIT %s{lock}",
         [limit],
     )
 

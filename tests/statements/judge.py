@@ -110,7 +110,9 @@ class _Ties:
         if self.outer and self.outer.users:
             roots |= {self._root(name) for name in self.outer.users}
         if len(roots) > 1:
-            faults.append(f"{', '.join(self.users)}: not of one user, as user_id = user_id would say")
+            faults.append(
+                f"{', '.join(self.users)}: not of one user, as user_id = user_id would say"
+            )
         return faults
 
     def _root(self, name: str) -> str:
@@ -214,7 +216,9 @@ def _list_own(scope: exp.Expression, kind: type[exp.Expression]) -> Iterator[Any
 def _list_tables(tree: exp.Expression) -> Iterator[exp.Table]:
     shared = {cte.alias for cte in tree.find_all(exp.CTE)}
     for table in tree.find_all(exp.Table):
-        if not (_is_named_again(table) or isinstance(table.this, exp.JSONTable) or table.name in shared):
+        if not (
+            _is_named_again(table) or isinstance(table.this, exp.JSONTable) or table.name in shared
+        ):
             yield table
 
 
@@ -263,8 +267,6 @@ def normalise(tree: exp.Expression) -> str:
     for identifier in tree.find_all(exp.Identifier):
         identifier.set("quoted", False)
     return str(tree.sql(dialect="mysql"))
-
-
 
 
 def list_named_tables(sql: str, tables: Iterable[str]) -> list[str]:

@@ -67,6 +67,11 @@ def _describe(shape: str, faults: list[str]) -> list[str]:
 
 
 @pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name == "test_plans.py")  # it asks what was sent
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     folder = os.environ.get(FOLDER_VARIABLE)
     if not folder:

@@ -47,7 +47,9 @@ class Recorder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.texts: set[tuple[tuple[str, str], str]] = set()  # spares a text that is sent again the rest
+        self.texts: set[tuple[tuple[str, str], str]] = (
+            set()
+        )  # spares a text that is sent again the rest
         self.shapes: set[tuple[tuple[str, str], str]] = set()
         self.file = -1
         self.pid = 0
@@ -120,7 +122,9 @@ def shorten(sql: str) -> str:
     """Return what statements share that differ in how many values or rows they hold alone."""
     head, values, rest = sql.partition(" VALUES ")
     if values and head.startswith(("INSERT", "REPLACE")):
-        return f"{head} {rest[rest.rfind(' ON DUPLICATE '):]}" if " ON DUPLICATE " in rest else head
+        return (
+            f"{head} {rest[rest.rfind(' ON DUPLICATE ') :]}" if " ON DUPLICATE " in rest else head
+        )
     return _MARKS.sub("%s", sql)
 
 
