@@ -80,8 +80,8 @@ class TestResult(models.Model):
         with transaction.atomic():
             super().save(*args, **kwargs)
 
-    def _do_update(self, base_qs: Any, using: Any, pk_val: Any, *args: Any) -> bool:
+    def _do_update(self, base_qs: Any, using: Any, pk_val: Any, *args: Any) -> Any:
         # Django compares the key as a row, (user_id, id) = (1, 2). In an UPDATE MariaDB finds no
         # index for that: it read and locked the whole table.
         named = base_qs.filter(user_id=pk_val[0], id=pk_val[1])
-        return bool(super()._do_update(named, using, pk_val, *args))  # type: ignore[misc]
+        return super()._do_update(named, using, pk_val, *args)

@@ -34,7 +34,7 @@ class Unreadable(Exception):
     """The parser does not know this statement."""
 
 
-def parse(sql: str, parameters: Collection[Any] | None) -> exp.Expression:
+def parse(sql: str, parameters: Collection[Any] | None) -> exp.Expr:
     """Return the tree; the parameters become :p0, :p1 and so on."""
     if parameters is not None:
         sql = sql % tuple(f":p{n}" for n in range(len(parameters)))
@@ -44,9 +44,7 @@ def parse(sql: str, parameters: Collection[Any] | None) -> exp.Expression:
         raise Unreadable(str(error).splitlines()[0]) from None
 
 
-def find_faults(
-    tree: exp.Expression, tables: Collection[str], *, is_routed: bool = False
-) -> list[str]:
+def find_faults(tree: exp.Expr, tables: Collection[str], *, is_routed: bool = False) -> list[str]:
     """Return why `tree` is not single-shard by user; nothing when it is, or knows no `tables`.
 
     Where statements are routed by a proxy, it must find the users in the statement itself.
@@ -80,7 +78,7 @@ def find_faults(
 class _Ties:
     """What ties the tables of one SELECT, UPDATE or DELETE to users: a union of equal things."""
 
-    def __init__(self, scope: exp.Expression, tables: frozenset[str], outer: "_Ties | None"):
+    def __init__(self, scope: exp.Expr, tables: frozenset[str], outer: "_Ties | None"):
         self.outer = outer
         self.users: list[str] = []
         self.keys: set[str] = set()
@@ -120,7 +118,7 @@ class _Ties:
             name = self.groups[name]
         return name
 
-    def _read(self, condition: exp.Expression, *, is_choosing: bool = True) -> None:
+    def _read(self, condition: exp.Expr, *, is_choosing: bool = True) -> None:
         if isinstance(condition, exp.EQ):
             left, right = condition.this.unnest(), condition.expression.unnest()
             if isinstance(left, exp.Tuple) and isinstance(right, exp.Tuple):
@@ -151,7 +149,7 @@ class _Ties:
             elif (name := self._name_user(column)) and all(map(_is_value, rows)):
                 self.valued.add(name)
 
-    def _name_user(self, node: exp.Expression) -> str | None:
+    def _name_user(self, node: exp.Expr) -> str | None:
         """The table whose user_id this is."""
         if not isinstance(node, exp.Column) or node.name != SHARD_COLUMN:
             return None
@@ -181,7 +179,7 @@ def _judge_insert(insert: exp.Insert, tables: Collection[str]) -> list[str]:
     return [f"{table.name}: the INSERT's user_id is neither a value nor the user_id it reads"]
 
 
-def _judge_assignments(scope: exp.Expression) -> Iterator[str]:
+def _judge_assignments(scope: exp.Expr) -> Iterator[str]:
     """A row whose user changed would have to move to another shard."""
     conflict = scope.args.get("conflict")
     changes = scope.expressions if isinstance(scope, exp.Update) else []
@@ -190,13 +188,13 @@ def _judge_assignments(scope: exp.Expression) -> Iterator[str]:
             yield "assigns user_id: the row would have to move to another shard"
 
 
-def _list_conditions(scope: exp.Expression) -> Iterator[exp.Expression]:
+def _list_conditions(scope: exp.Expr) -> Iterator[exp.Expr]:
     """What must all be true for a row: AND is taken apart, OR and NOT are not."""
     for node in _list_own(scope, exp.Where):
         yield from _split_and(node.this)
 
 
-def _split_and(node: exp.Expression | None) -> Iterator[exp.Expression]:
+def _split_and(node: exp.Expr | None) -> Iterator[exp.Expr]:
     if node is None:
         return
     node = node.unnest()
@@ -207,13 +205,13 @@ def _split_and(node: exp.Expression | None) -> Iterator[exp.Expression]:
         yield node
 
 
-def _list_own(scope: exp.Expression, kind: type[exp.Expression]) -> Iterator[Any]:
+def _list_own(scope: exp.Expr, kind: type[exp.Expr]) -> Iterator[Any]:
     for node in scope.find_all(kind, bfs=True):
         if node.find_ancestor(*SCOPES) is scope:
             yield node
 
 
-def _list_tables(tree: exp.Expression) -> Iterator[exp.Table]:
+def _list_tables(tree: exp.Expr) -> Iterator[exp.Table]:
     shared = {cte.alias for cte in tree.find_all(exp.CTE)}
     for table in tree.find_all(exp.Table):
         if not (
@@ -222,7 +220,7 @@ def _list_tables(tree: exp.Expression) -> Iterator[exp.Table]:
             yield table
 
 
-def _find_outer(scope: exp.Expression, ties: dict[int, _Ties]) -> "_Ties | None":
+def _find_outer(scope: exp.Expr, ties: dict[int, _Ties]) -> "_Ties | None":
     """The part around a subquery of a condition; what is read FROM stands for itself."""
     outer = scope.find_ancestor(*SCOPES)
     if outer is None or isinstance(outer, exp.Insert):
@@ -241,13 +239,13 @@ def _is_target_of_insert(node: exp.Table) -> bool:
 
 
 def _is_value(node: Any) -> bool:
-    node = node.unnest() if isinstance(node, exp.Expression) else node
+    node = node.unnest() if isinstance(node, exp.Expr) else node
     if isinstance(node, exp.Neg):
         node = node.this
     return isinstance(node, VALUES)
 
 
-def normalise(tree: exp.Expression) -> str:
+def normalise(tree: exp.Expr) -> str:
     """Return the statement without values, names of columns read and quotes: MAINTENANCE's key."""
     tree = tree.copy()
     for select in list(tree.find_all(exp.Select)):

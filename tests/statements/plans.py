@@ -79,7 +79,7 @@ def choose_users(partitions: int) -> Iterator[int]:
 
 
 def measure(
-    connection: BaseDatabaseWrapper, tree: exp.Expression, parameters: Sequence[Any] | None
+    connection: BaseDatabaseWrapper, tree: exp.Expr, parameters: Sequence[Any] | None
 ) -> Plan:
     """Run the statement for existing users and say what it did."""
     values = list(parameters or ())
@@ -125,7 +125,7 @@ def find_excess(
     return faults
 
 
-def _exchange(tree: exp.Expression, values: list[Any], users: Iterator[int]) -> list[int]:
+def _exchange(tree: exp.Expr, values: list[Any], users: Iterator[int]) -> list[int]:
     """Put existing users, and existing values of other columns, in place of the parameters."""
     chosen: dict[Any, int] = {}
 
@@ -154,7 +154,7 @@ def _exchange(tree: exp.Expression, values: list[Any], users: Iterator[int]) -> 
     return list(chosen.values())
 
 
-def _write_sql(tree: exp.Expression, values: list[Any]) -> tuple[str, list[Any]]:
+def _write_sql(tree: exp.Expr, values: list[Any]) -> tuple[str, list[Any]]:
     tree = tree.copy()
     order: list[Any] = []
     sql = tree.sql(dialect="mysql").replace("%", "%%")

@@ -57,10 +57,10 @@ def filled(django_db_setup: None, django_db_blocker) -> Iterator[BaseDatabaseWra
         other.close()
 
 
-def list_shapes() -> Iterator[tuple[str, exp.Expression, Statement]]:
+def list_shapes() -> Iterator[tuple[str, exp.Expr, Statement]]:
     """What was sent so far and reads or changes rows of users."""
     tables = list_user_tables()
-    found = {}
+    found: dict[str, tuple[exp.Expr, Statement]] = {}
     for statement in read_statements(Path(os.environ[FOLDER_VARIABLE])):
         is_ours = statement.alias not in FOREIGN_ALIASES and statement.sharding == UNSHARDED
         if is_ours and list_named_tables(statement.sql, tables):
@@ -71,12 +71,12 @@ def list_shapes() -> Iterator[tuple[str, exp.Expression, Statement]]:
         yield shape, tree, statement
 
 
-def find_table(tree: exp.Expression) -> str | None:
+def find_table(tree: exp.Expr) -> str | None:
     tables = set(list_user_tables())
     return next((t.name for t in tree.find_all(exp.Table) if t.name in tables), None)
 
 
-def judge_plan(filled: BaseDatabaseWrapper, shape: str, tree: exp.Expression, values) -> list[str]:
+def judge_plan(filled: BaseDatabaseWrapper, shape: str, tree: exp.Expr, values) -> list[str]:
     table = find_table(tree)
     assert table is not None
     plan = measure(filled, tree, values)
