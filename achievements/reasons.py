@@ -7,6 +7,7 @@ from achievements.display import MASKED_DESCRIPTION, Catalogue, Display, get_cat
 from achievements.explanation import Explanation, describe
 from achievements.models import UserAchievement
 from achievements.progress import Progress
+from achievements.snapshots import find_cut
 from achievements.standing import (
     explain_node,
     read_progress,
@@ -16,6 +17,10 @@ from achievements.standing import (
 PARTIAL_NOTE: Final = (
     "Some of your tests are not kept here, so goals that were added later count from the day"
     " they were published."
+)
+DROPPED_NOTE: Final = (
+    "Your tests before {day} are counted but no longer kept, so goals that were added after"
+    " they had been dropped count from that day."
 )
 WAITING_NOTE: Final = "Your earlier tests are still being counted for this achievement."
 
@@ -57,7 +62,7 @@ def explain_achievement(
         "conditions": [],
         "unlockedAt": write_time(unlock.unlocked_at) if unlock else None,
         "evidence": _show_evidence(unlock),
-        "note": _note(catalogue, display, row),
+        "note": _note(catalogue, display, row, user_id),
     }
     if display.shows_rule(held=held or should_unmask):
         node = display.nodes[level - 1]
@@ -93,7 +98,7 @@ def _show_evidence(unlock: UserAchievement | None) -> dict[str, Any] | None:
     return {"testResultId": unlock.test_result_id, "rulebookVersion": unlock.rulebook_version}
 
 
-def _note(catalogue: Catalogue, display: Display, row: Progress) -> str | None:
+def _note(catalogue: Catalogue, display: Display, row: Progress, user_id: int) -> str | None:
     rule = catalogue.rulebook.rules_by_id.get(display.achievement.pk)
     if rule is None:
         return (
@@ -101,4 +106,7 @@ def _note(catalogue: Catalogue, display: Display, row: Progress) -> str | None:
         )
     if rule.needs > row.held:
         return WAITING_NOTE
-    return PARTIAL_NOTE if row.is_partial else None
+    if row.is_partial:
+        return PARTIAL_NOTE
+    cut_at = find_cut(user_id)
+    return DROPPED_NOTE.format(day=f"{cut_at:%Y-%m-%d}") if cut_at else None
