@@ -68,3 +68,10 @@ CREATE TABLE user_seen_tests (
     ids longblob NOT NULL,
     PRIMARY KEY (user_id, is_invalidation, first_id)
 );
+CREATE TABLE user_snapshots (
+    user_id bigint NOT NULL,
+    cut_at datetime(6) NOT NULL,
+    dropped bigint NOT NULL,
+    state longblob NOT NULL,
+    PRIMARY KEY (user_id)
+);

@@ -27,6 +27,14 @@ MAINTENANCE: tuple[Maintenance, ...] = (
         "rebuild_users takes all users with history in slices of ids",
     ),
     Maintenance(
+        "SELECT DISTINCT … FROM notifications WHERE user_id > ? ORDER BY 1 ASC LIMIT ?",
+        "prune takes all users with notifications in slices of ids",
+    ),
+    Maintenance(
+        "SELECT … FROM outbox WHERE (failed_at < ? AND id > ?) ORDER BY 1 ASC LIMIT ?",
+        "prune drops what was set aside long ago, on any shard",
+    ),
+    Maintenance(
         "SELECT … FROM outbox WHERE failed_at IS NULL ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED",
         DRAIN,
     ),

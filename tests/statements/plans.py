@@ -34,6 +34,8 @@ FILLING = {
     f" rulebook_version) SELECT u.seq, n.seq, 1, {AT}, n.seq, 1"
     f" FROM {USER} JOIN seq_1_to_{UNLOCKS} n",
     "user_progress": f"(user_id, revision, state) SELECT seq, 1, REPEAT('s', 200) FROM {USER}",
+    "user_snapshots": "(user_id, cut_at, dropped, state)"
+    f" SELECT seq, {AT}, 9, REPEAT('s', 200) FROM {USER}",
     "user_seen_tests": "(user_id, is_invalidation, first_id, last_id, ids)"
     " SELECT u.seq, 0, n.seq * 1000, n.seq * 1000 + 999, REPEAT('i', 500)"
     f" FROM {USER} JOIN seq_1_to_{RUNS} n",
