@@ -72,12 +72,12 @@ def prune_failed_events(*, before: datetime, slice_size: int = SLICE_USERS) -> I
     after = 0
     while True:
         dead = Outbox.objects.filter(id__gt=after, failed_at__lt=before).order_by("id")
-        row_ids = list(dead.values_list("id", flat=True)[:slice_size])
-        if not row_ids:
+        rows = [tables.OutboxKey(*row) for row in dead.values_list("id", "user_id")[:slice_size]]
+        if not rows:
             return
-        tables.delete_outbox(row_ids)
-        after = row_ids[-1]
-        yield Dropped(0, len(row_ids))
+        tables.delete_outbox(rows)
+        after = rows[-1].id
+        yield Dropped(0, len(rows))
 
 
 class _Seen(NamedTuple):

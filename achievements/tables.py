@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
+from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connection, connections
 
 from achievements.sources import name_database
@@ -24,6 +25,11 @@ KEY_LIST: Final = "JSON_TABLE(%s, '$[*]' COLUMNS (id BIGINT PATH '$')) k"
 class StoredProgress(NamedTuple):
     revision: int
     state: bytes
+
+
+class OutboxKey(NamedTuple):
+    id: int
+    user_id: int
 
 
 class UnlockRow(NamedTuple):
@@ -72,6 +78,11 @@ def is_mysql() -> bool:
     return connection.vendor == "mysql"
 
 
+def is_sharded() -> bool:
+    """Whether something between us and the tables must find the users in each statement."""
+    return bool(settings.DATABASE_SHARDING != "none")
+
+
 def lock_progress(user_ids: Sequence[int]) -> dict[int, StoredProgress]:
     """Lock and return the rows of these users, in order; users without a row are left out."""
     rows: dict[int, StoredProgress] = {}
@@ -82,6 +93,14 @@ def lock_progress(user_ids: Sequence[int]) -> dict[int, StoredProgress]:
 
 
 def _lock_part(user_ids: list[int]) -> list[Any]:
+    if is_sharded():
+        # Without partitions a look-up by the primary key goes in its order. The hint keeps a
+        # short table from being scanned, which would wait for rows that nobody asked for.
+        return fetch_all(
+            "SELECT user_id, revision, state FROM user_progress FORCE INDEX (PRIMARY)"
+            f" WHERE user_id IN ({_marks(user_ids)}) ORDER BY user_id FOR UPDATE",
+            user_ids,
+        )
     if is_mysql():
         # Over partitions, `IN (...) ORDER BY user_id` locks in another order than it returns,
         # and of a short table it locks every row. The join goes through the list as it stands.
@@ -97,8 +116,26 @@ def _lock_part(user_ids: list[int]) -> list[Any]:
     )
 
 
-def delete_outbox(row_ids: Sequence[int]) -> None:
-    """Delete rows that are locked, without a look at the others, which may be locked as well."""
+def lock_outbox(limit: int) -> list[tuple[int, int, bytes]]:
+    """Lock and return the oldest rows (id, user_id, event) that nobody else holds."""
+    if settings.DATABASE_SHARDING == "tidb":
+        lock = " FOR UPDATE"  # TiDB cannot skip: one worker drains at a time
+    else:
+        lock = " FOR UPDATE SKIP LOCKED" if is_mysql() else ""
+    return fetch_all(
+        f"SELECT id, user_id, event FROM outbox WHERE failed_at IS NULL ORDER BY id LIMIT %s{lock}",
+        [limit],
+    )
+
+
+def delete_outbox(rows: Sequence[OutboxKey]) -> None:
+    """Delete these rows without a look at the others, which may be locked."""
+    if is_sharded():
+        # A list would be scanned for in a short table, and no hint of an index comes through
+        # a proxy in a DELETE.
+        _update("DELETE FROM outbox WHERE id = %s AND user_id = %s", rows)
+        return
+    row_ids = [row.id for row in rows]
     with connection.cursor() as cursor:
         if is_mysql():
             cursor.execute(

@@ -240,7 +240,8 @@ def check_partition_counts(
     **kwargs: object,
 ) -> list[CheckMessage]:
     """Asks the database, so it runs with `check --database default` and `migrate` alone."""
-    wanted = settings.USER_TABLE_PARTITIONS
+    is_sharded = settings.DATABASE_SHARDING != "none"
+    wanted = 0 if is_sharded else settings.USER_TABLE_PARTITIONS
     found: list[CheckMessage] = []
     for alias in databases or ():
         connection = connections[alias]
@@ -264,6 +265,19 @@ def check_partition_counts(
                 )
             )
     return found
+
+
+def check_sharding(app_configs: Iterable[AppConfig] | None, **kwargs: object) -> list[CheckMessage]:
+    if settings.DATABASE_SHARDING == "none" or connections["default"].vendor == "mysql":
+        return []
+    return [
+        Error(
+            f"DATABASE_SHARDING is {settings.DATABASE_SHARDING}, but DATABASE_URL is not of MySQL.",
+            hint="Let DATABASE_URL name its MySQL port (VTGate's, TiDB's), or set"
+            " DATABASE_SHARDING=none.",
+            id="laurel.E013",
+        )
+    ]
 
 
 def check_failpoints(
@@ -290,6 +304,7 @@ ALL_CHECKS: tuple[Callable[..., list[CheckMessage]], ...] = (
     check_replicas,
     check_partitions,
     check_sqlite_in_production,
+    check_sharding,
     check_failpoints,
 )
 

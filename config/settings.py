@@ -124,6 +124,8 @@ REPLICAS = [alias for alias in _read_only if alias.startswith("replica_")]
 DATABASE_ROUTERS = ["config.database_router.DatabaseRouter"] if REPLICAS else []
 # Read when the tables of users are created; the migration records what it used.
 USER_TABLE_PARTITIONS = read_int("USER_TABLE_PARTITIONS", 8)
+# What spreads the rows of users over servers behind DATABASE_URL (docs/sharding.md).
+DATABASE_SHARDING = read_choice("DATABASE_SHARDING", "none", ("none", "vitess", "tidb"))
 
 # Cache: in this process by default; by URL in one Redis, a Redis Cluster, or what Sentinel names.
 REDIS_URL = read_text("REDIS_URL")

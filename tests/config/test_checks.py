@@ -2,6 +2,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connection
 
 from config import checks
 
@@ -129,3 +130,11 @@ def test_a_web_server_refuses_to_start_on_an_error(settings) -> None:
     settings.REDIS_URL = "redis://cache:6379/0"
     with pytest.raises(ImproperlyConfigured, match="KAFKA_BOOTSTRAP_SERVERS"):
         checks.refuse_wrong_settings()
+
+
+def test_only_a_database_that_speaks_mysql_can_be_sharded(settings) -> None:
+    settings.DATABASE_SHARDING = "vitess"
+    found = [error.id for error in checks.check_sharding(None)]
+    assert found == ([] if connection.vendor == "mysql" else ["laurel.E013"])
+    settings.DATABASE_SHARDING = "none"
+    assert checks.check_sharding(None) == []

@@ -47,7 +47,9 @@ def finish_writers(writers: list) -> int:
     for writer in writers:
         output = writer.communicate(timeout=100)[0]
         assert writer.returncode == 0, output
-        retries += int(re.search(r"retries (\d+)", output)[1])
+        found = re.search(r"retries (\d+)", output)
+        assert found is not None
+        retries += int(found[1])
     return retries
 
 
@@ -120,12 +122,7 @@ def test_random_kills_beside_writers() -> None:
     wait_for_rows("user_achievements", 50)
     kills = 0
     for partitions in (16, 4):
-        arguments = (
-            "--partitions",
-            partitions,
-            "--table",
-            "user_progress",
-        )
+        arguments: tuple[object, ...] = ("--partitions", partitions, "--table", "user_progress")
         arguments += "--table", "user_achievements", "--pause", 0
         chance = ",".join(f"repartition_{step}:kill 0.06" for step in STEPS)
         while True:
