@@ -5,7 +5,7 @@ Straight through the drivers: Django refuses servers as old as this one may be.
 
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -57,10 +57,16 @@ class LegacyDatabase:
             # The URL is not repeated: it may hold a password.
             raise LegacyError("expected mysql://USER:PASSWORD@HOST:PORT/NAME or sqlite:///PATH.")
         self.is_mysql = scheme != "sqlite"
-        place = environ.Env.db_url_config(f"mysql://{rest}" if self.is_mysql else url)
+        try:
+            place = environ.Env.db_url_config(f"mysql://{rest}" if self.is_mysql else url)
+        except ValueError as error:
+            raise LegacyError(f"the URL cannot be read: {error}") from error
         if not place["NAME"]:
             raise LegacyError("the URL names no database.")
-        self._open, self._faults = _choose_driver(place, is_mysql=self.is_mysql)
+        driver = _load_mysql() if self.is_mysql else sqlite3
+        self._open = lambda: (_open_mysql if self.is_mysql else _open_sqlite)(driver, place)
+        self._fault: type[Exception] = driver.Error
+        self._outage: type[Exception] = driver.OperationalError
         self.label = f"{place['HOST']}:{place['PORT']}/{place['NAME']}"
         self._dialect = _MYSQL if self.is_mysql else _SQLITE
         self._connection: Any = None
@@ -71,7 +77,7 @@ class LegacyDatabase:
         for table, columns in COLUMNS.items():
             try:
                 found = self._describe(table)
-            except self._faults as error:
+            except self._fault as error:
                 raise LegacyError(f"table {table} cannot be read: {error}") from error
             missing = [column for column in columns if column not in found]
             if missing:
@@ -120,10 +126,10 @@ class LegacyDatabase:
                 cursor = self._connect().cursor()
                 cursor.execute(sql, parameters)
                 return list(cursor.fetchall())
-            except self._faults as error:
+            except self._fault as error:
                 self._connection = None
-                if delay is None:
-                    raise LegacyError(str(error)) from error
+                if delay is None or not isinstance(error, self._outage):
+                    raise LegacyError(f"the source failed: {error}") from error
                 time.sleep(delay)
         raise AssertionError("unreachable")
 
@@ -137,30 +143,28 @@ class LegacyDatabase:
         return self._connection
 
 
-def _choose_driver(
-    place: dict[str, Any], *, is_mysql: bool
-) -> tuple[Callable[[], Any], type[Exception]]:
-    """Return what opens a connection, and the driver's errors."""
-    if not is_mysql:
-        file = Path(place["NAME"]).resolve().as_uri()
-        return lambda: sqlite3.connect(f"{file}?mode=ro", uri=True), sqlite3.Error
+def _load_mysql() -> Any:
     try:
         import MySQLdb
     except ImportError as error:
         raise LegacyError("needs mysqlclient: pip install -r requirements.txt") from error
+    return MySQLdb
 
-    def open_mysql() -> Any:
-        return MySQLdb.connect(
-            host=place["HOST"],
-            port=int(place["PORT"] or 3306),
-            user=place["USER"],
-            password=place["PASSWORD"],
-            database=place["NAME"],
-            charset="utf8mb4",
-            connect_timeout=5,
-            read_timeout=60,
-            autocommit=True,
-            **place.get("OPTIONS", {}),
-        )
 
-    return open_mysql, MySQLdb.Error
+def _open_mysql(driver: Any, place: dict[str, Any]) -> Any:
+    return driver.connect(
+        host=place["HOST"],
+        port=int(place["PORT"] or 3306),
+        user=place["USER"],
+        password=place["PASSWORD"],
+        database=place["NAME"],
+        charset="utf8mb4",
+        connect_timeout=5,
+        read_timeout=60,
+        autocommit=True,
+        **place.get("OPTIONS", {}),
+    )
+
+
+def _open_sqlite(driver: Any, place: dict[str, Any]) -> Any:
+    return driver.connect(f"{Path(place['NAME']).resolve().as_uri()}?mode=ro", uri=True)

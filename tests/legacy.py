@@ -10,7 +10,7 @@ import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -63,8 +63,10 @@ class LegacySite:
 
 
 @contextmanager
-def open_legacy_site(folder: Path | None = None, *, time: str = "DATETIME") -> Iterator[LegacySite]:
-    """In a file in `folder`; without one, on the MariaDB of the tests."""
+def open_legacy_site(
+    folder: Path | None = None, *, time: str = "DATETIME", server_url: str = ""
+) -> Iterator[LegacySite]:
+    """In a file in `folder`; without one, on a MariaDB: that of the tests or another one."""
     if folder:
         file = folder / "legacy.sqlite3"
         site = LegacySite(f"sqlite:///{file}", sqlite3.connect(file))
@@ -72,7 +74,7 @@ def open_legacy_site(folder: Path | None = None, *, time: str = "DATETIME") -> I
     else:
         import MySQLdb
 
-        server = urlsplit(os.environ["DATABASE_URL"])
+        server = urlsplit(server_url or os.environ["DATABASE_URL"])
         name = f"laurel_legacy_{secrets.token_hex(4)}"
         connection = MySQLdb.connect(
             host=server.hostname, port=server.port, user=server.username,
@@ -90,7 +92,7 @@ def open_legacy_site(folder: Path | None = None, *, time: str = "DATETIME") -> I
             site.execute(table.format(id=key, time=time))
         yield site
     finally:
-        if name:
+        if name and not server_url:
             site.execute(f"DROP DATABASE IF EXISTS {name}")
         site.connection.close()
 
@@ -124,11 +126,10 @@ def check_imported(expected: Mapping[int, Mapping[tuple[int, int], datetime]]) -
     """These users hold what was imported and nothing else, and nobody was told."""
     definitions, rulebook = read_definitions(), get_rulebook()
     for user_id, levels in expected.items():
-        found = {
-            (row.achievement_id, row.level): (row.unlocked_at, row.test_result_id, row.rulebook_version)
-            for row in UserAchievement.objects.filter(user_id=user_id, revoked_at=None)
-        }  # fmt: skip
-        assert found == {level: (at, None, 0) for level, at in levels.items()}, user_id
+        rows = UserAchievement.objects.filter(user_id=user_id, revoked_at=None)
+        found = {(row.achievement_id, row.level): row.unlocked_at for row in rows}
+        assert found == levels, user_id
+        assert {(row.test_result_id, row.rulebook_version) for row in rows} == {(None, 0)}
         row, held = read_row(user_id), read_levels(user_id)
         assert row.unlocked == held
         assert row.points == oracle.count_points(definitions, held)
@@ -142,6 +143,4 @@ def _write_time(at: Any) -> Any:
 
 def day(number: int, *, hour: int = 12) -> datetime:
     """A moment in 2019 or later."""
-    return datetime.fromtimestamp(1_550_000_000 // 86_400 * 86_400 + number * 86_400, UTC).replace(
-        hour=hour
-    )
+    return datetime(2019, 2, 12, hour, tzinfo=UTC) + timedelta(days=number)

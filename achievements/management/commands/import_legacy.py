@@ -18,6 +18,7 @@ from achievements.errors import AchievementsError
 from achievements.legacy import LegacyDatabase, LegacyError
 from achievements.legacy_check import check_slices
 from achievements.legacy_import import (
+    OVERLAP_ROWS,
     SLICE_ROWS,
     find_start,
     import_slices,
@@ -39,6 +40,7 @@ class Task(NamedTuple):
     names: dict[int, str]  # of their achievements
     upto: int
     slice_rows: int
+    overlap_rows: int
     rows_per_second: int  # 0: as fast as it goes
     report: ImportReport
 
@@ -63,6 +65,12 @@ class Command(BaseCommand):
         )
         parser.add_argument("--restart", action="store_true", help="begin again with the first row")
         parser.add_argument("--slice", type=int, default=SLICE_ROWS, help="rows a transaction")
+        parser.add_argument(
+            "--overlap",
+            type=int,
+            default=OVERLAP_ROWS,
+            help="rows before the last run's end that are read again, for those committed late",
+        )
         parser.add_argument("--rate", type=int, default=0, help="at most so many rows a second")
         parser.add_argument(
             "--timezone", default="UTC", help="of times in columns that do not say theirs"
@@ -116,7 +124,7 @@ class Command(BaseCommand):
             self.stdout.write("The mapping or the times are read otherwise than before: all again.")
         if restart:
             others.delete()
-        after = find_start(task.source, job_name)
+        after = find_start(task.source, job_name, overlap_rows=task.overlap_rows)
         if after:
             self.stdout.write(f"Going on after row {after} (--restart begins with the first).")
         slices = import_slices(
@@ -176,6 +184,8 @@ def _prepare(options: dict[str, Any]) -> Task:
     """Check every option before anything is read or written."""
     if not 1 <= options["slice"] <= 5_000:
         raise CommandError("--slice must be from 1 to 5000.")
+    if not 0 <= options["overlap"] <= 10_000_000:
+        raise CommandError("--overlap must be from 0 to 10000000.")
     if options["rate"] < 0:
         raise CommandError("--rate must be 0 (no limit) or more rows a second.")
     if options["dry_run"] and options["verify_only"]:
@@ -205,7 +215,16 @@ def _prepare(options: dict[str, Any]) -> Task:
         zone=UTC if source.holds_instants else zone,
         unknown_time=unknown_time,
     )
-    return Task(source, rules, names, upto, options["slice"], options["rate"], report)
+    return Task(
+        source=source,
+        rules=rules,
+        names=names,
+        upto=upto,
+        slice_rows=options["slice"],
+        overlap_rows=options["overlap"],
+        rows_per_second=options["rate"],
+        report=report,
+    )
 
 
 def _read_unknown_time(text: str | None) -> datetime | None:
