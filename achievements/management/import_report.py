@@ -14,6 +14,7 @@ from achievements.legacy_mapping import propose_entries
 _UNREMARKABLE: Final = (NEW, KNOWN, IGNORED)
 _UNNAMED: Final = ("unmapped", "unknown_achievement")
 _SHOWN: Final = 20
+_LINES_A_SLICE: Final = 100  # a comparison before the import would name every row there is
 
 
 class ImportReport:
@@ -31,7 +32,8 @@ class ImportReport:
         self.unnamed: Counter[Any] = Counter()  # their achievement ids
         self.expected, self.found = Sum(), Sum()
         self.slice_count = 0
-        self.unequal: list[CheckedSlice] = []
+        self.unequal_count = 0
+        self._unequal: list[str] = []
 
     @property
     def conflict_count(self) -> int:
@@ -60,8 +62,13 @@ class ImportReport:
         self.found.join(checked.found)
         if checked.is_equal:
             return
-        self.unequal.append(checked)
-        for user_id, (achievement_id, level) in checked.missing:
+        self.unequal_count += 1
+        if len(self._unequal) < _SHOWN:
+            self._unequal.append(
+                f"Rows {checked.first_id} to {checked.last_id} differ:"
+                f" expected {checked.expected}; found {checked.found}."
+            )
+        for user_id, (achievement_id, level) in checked.missing[:_LINES_A_SLICE]:
             self._write(
                 reason="missing",
                 slice=f"{checked.first_id}-{checked.last_id}",
@@ -91,12 +98,9 @@ class ImportReport:
         lines = [
             f"Checked {self.slice_count:,} slices. Expected {self.expected}; found {self.found}."
         ]
-        lines += [
-            f"Rows {c.first_id} to {c.last_id} differ: expected {c.expected}; found {c.found}."
-            for c in self.unequal[:_SHOWN]
-        ]
-        if len(self.unequal) > _SHOWN:
-            lines.append(f"... and {len(self.unequal) - _SHOWN:,} slices more.")
+        lines += self._unequal
+        if self.unequal_count > _SHOWN:
+            lines.append(f"... and {self.unequal_count - _SHOWN:,} slices more.")
         return lines
 
     def _write(self, **content: Any) -> None:

@@ -105,9 +105,9 @@ class Command(BaseCommand):
         report = task.report
         if report.line_count:
             self.stdout.write(f"{report.line_count:,} lines in {report.path}.")
-        if report.unequal:
+        if report.unequal_count:
             raise CommandError(
-                f"{len(report.unequal):,} slices differ: import again with --restart, which adds "
+                f"{report.unequal_count:,} slices differ: import again with --restart, which adds "
                 "what is missing.",
                 returncode=NEEDS_PERSON,
             )
