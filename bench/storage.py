@@ -1,7 +1,7 @@
 """Measures the tables themselves: python -m bench.storage [PART ...], or make bench-storage.
 
 It starts a MariaDB of its own, with data in a temporary folder (about 12 GB), and stops it.
-PART: bytes, reads, inserts, indexes, partitions, growth, beyond; without one, all of them.
+PART: bytes, reads, inserts, indexes, partitions, followed, growth, beyond; without one, all.
 """
 
 import shutil
@@ -17,7 +17,16 @@ from bench.report import Report
 from bench.storage_site import start_site
 from deploy.local.process import MissingProgram, StartError
 
-PARTS: Final = ("bytes", "reads", "inserts", "indexes", "partitions", "growth", "beyond")
+PARTS: Final = (
+    "bytes",
+    "reads",
+    "inserts",
+    "indexes",
+    "partitions",
+    "followed",
+    "growth",
+    "beyond",
+)
 DISK_GIB: Final = 16
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from achievements import shadow
 from achievements.engine import process_events
 from achievements.events import Event, decode_event
 from achievements.partitions import list_user_tables
@@ -23,6 +24,7 @@ from bench.workload import NOW
 
 BATCH: Final = 500
 SMALL: Final = "laurel_small"
+FOLLOWED: Final = ("user_progress", "user_achievements")
 
 
 class Point(NamedTuple):
@@ -66,6 +68,22 @@ class Growth:
         point = Point(users, Rates(tuple(small)), Rates(tuple(grown)))
         say(f"{users:,} users: {_say(point.grown)} µs an event, beside {_say(point.small)}")
         return point
+
+    def measure_followed(self, *, rounds: int, batches: int) -> tuple[Rates, Rates]:
+        """Let shadows follow the tables of the small site every other time, as in a repartition."""
+        alone, followed = [], []
+        with use(SMALL):
+            for number in range(rounds + 1):
+                alone.append(run_batches(self.small, batches))
+                for table in FOLLOWED:
+                    shadow.create_shadow(table, 16)
+                    execute(f"INSERT IGNORE INTO {shadow.name_shadow(table)} SELECT * FROM {table}")
+                followed.append(run_batches(self.small, batches))
+                for table in FOLLOWED:
+                    shadow.drop_shadow(table)
+                if number == 0:
+                    alone, followed = [], []
+        return Rates(tuple(alone)), Rates(tuple(followed))
 
     def measure_beyond_memory(
         self, *, pool: str, rounds: int, batches: int

@@ -192,6 +192,17 @@ class Run:
         for layout in layouts.values():
             layout.drop()
 
+    def _measure_followed(self) -> None:
+        """What a batch costs while a repartition follows the tables that it writes."""
+        alone, followed = self.growth.measure_followed(
+            rounds=self.sizes.rounds, batches=self.sizes.engine_batches
+        )
+        self.report.add_rate("engine_alone", alone, unit="events/s, batches of 500")
+        self.report.add_rate("engine_followed", followed, unit="events/s, batches of 500")
+        self._add_figure(
+            "followed_by_repartition", compare(alone, followed), unit="times the cost alone"
+        )
+
     def _measure_growth(self) -> None:
         sizes = self.sizes
         steps = [round(sizes.few_users * step) for step in GROWTH_STEPS]
