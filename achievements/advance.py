@@ -10,10 +10,12 @@ from typing import NamedTuple
 
 from achievements.events import TEST_COMPLETED, Event, order_of
 from achievements.progress import (
+    Base,
     Progress,
     Unlock,
     apply_events,
     believe_reports,
+    decode_progress,
     derive,
     grow_values,
     judge_rules,
@@ -21,9 +23,8 @@ from achievements.progress import (
     start_progress,
 )
 from achievements.recognition import NO_ARCHIVE, Archive, Registered, register_events, sift_events
+from achievements.retraction import Origins, Replay, find_revoked
 from achievements.rulebook import Rulebook
-
-Origins = Mapping[tuple[int, int], Rulebook]  # (achievement id, level) -> what unlocked it
 
 
 class Step(NamedTuple):
@@ -45,6 +46,7 @@ class History(NamedTuple):
     tests: Sequence[Event]
     completed: frozenset[int] = frozenset()  # all ids that left the row for the archive
     invalidated: frozenset[int] = frozenset()
+    base: Base | None = None  # what is left of tests that were dropped
 
 
 def is_newest(progress: Progress, events: Sequence[Event]) -> bool:
@@ -103,7 +105,7 @@ def revise(
     accumulators have counted since their publication to be all there is.
     """
     row = progress or start_progress(rulebook)
-    if progress is None and not history.tests:
+    if progress is None and not history.tests and history.base is None:
         # Most new users have no past: there is nothing to replay.
         step = advance(rulebook, row, events)
         if step is not None:
@@ -114,7 +116,8 @@ def revise(
     fresh = sift_events(row, events, archive)
     registered = register_events(row, fresh, archive)
     held = {test.test_result_id for test in history.tests}
-    if counted - held:
+    # What was dropped had been counted, all of it: more than that, and tests are unknown here.
+    if len(counted - held) > (history.base.dropped if history.base else 0):
         return _extend(rulebook, row, fresh, registered, should_confirm=should_confirm)
 
     arrived = [e for e in fresh if e.event_type == TEST_COMPLETED]
@@ -123,19 +126,26 @@ def revise(
     invalid = {*row.invalidated.list_ids(), *history.invalidated}
     invalid.update(i for is_invalidation, run in registered.leaving if is_invalidation for i in run)
     replayed = derive(
-        rulebook, tests, without=invalid, reported=_reported(row, [*history.tests, *arrived])
+        rulebook,
+        tests,
+        without=invalid,
+        reported=_reported(row, [*history.tests, *arrived]),
+        base=history.base,
     )
 
     before = row.unlocked
     revoked = []
     if origins is not None:
-        revoked = _find_revoked(rulebook, before, replayed.progress, origins, tests, invalid)
+        replay = Replay(tests, invalid, history.base)
+        revoked = find_revoked(rulebook, before, replayed.progress, origins, replay)
     unlocked = dict(before)
     for achievement_id, level in revoked:
         unlocked[achievement_id] = min(unlocked[achievement_id], level - 1)
     unlocks = [u for u in replayed.unlocks if u.level > unlocked.get(u.achievement_id, 0)]
     stays = [u for u in replayed.unlocks if u.level <= unlocked.get(u.achievement_id, 0)]
     taken_back = frozenset(e.test_result_id for e in fresh if e.event_type != TEST_COMPLETED)
+    if history.base:
+        unlocks = [*_find_lost(history.base, unlocked), *unlocks]
     for unlock in unlocks:
         unlocked[unlock.achievement_id] = unlock.level
     unlocked = {achievement_id: level for achievement_id, level in unlocked.items() if level}
@@ -182,53 +192,11 @@ def _reported(row: Progress, events: Sequence[Event]) -> int:
     return max([row.reported, *(e.metrics.test_count or 0 for e in events)])
 
 
-def _find_revoked(
-    rulebook: Rulebook,
-    before: Mapping[int, int],
-    replay: Progress,
-    origins: Origins,
-    tests: Sequence[Event],
-    invalid: set[int],
-) -> list[tuple[int, int]]:
-    """Levels held that no rule finds earned: neither today's, nor the one that unlocked them.
-
-    A level that stands holds up those below it, and the collections that ask for it.
-    """
-    earned = replay.unlocked
-    replays = {rulebook.version: replay}
-    stands = {
-        achievement_id: max(
-            min(held, earned.get(achievement_id, 0)),
-            *(0, *(n for n in range(1, held + 1) if (achievement_id, n) not in origins)),
-        )
-        for achievement_id, held in before.items()
-    }
-    has_risen = True
-    while has_risen:
-        has_risen = False
-        for (achievement_id, level), origin in origins.items():
-            if not stands.get(achievement_id, level) < level <= before[achievement_id]:
-                continue
-            for book in (rulebook, origin):
-                if book.version not in replays:
-                    past = derive(book, tests, without=invalid, reported=replay.reported)
-                    replays[book.version] = past.progress
-                if _earn(book, replays[book.version], stands).get(achievement_id, 0) >= level:
-                    stands[achievement_id] = level
-                    has_risen = True
-                    break
+def _find_lost(base: Base, unlocked: Mapping[int, int]) -> list[Unlock]:
+    """Levels that the dropped tests had earned and that a row, started again, knows nothing of."""
+    earned = decode_progress(base.state).unlocked
     return [
-        (achievement_id, level)
-        for achievement_id, held in before.items()
-        for level in range(stands[achievement_id] + 1, held + 1)
+        Unlock(achievement_id, level, None)
+        for achievement_id, highest in earned.items()
+        for level in range(unlocked.get(achievement_id, 0) + 1, highest + 1)
     ]
-
-
-def _earn(rulebook: Rulebook, replay: Progress, stands: Mapping[int, int]) -> Mapping[int, int]:
-    """Return what a replay earns where `stands` is held as well."""
-    unlocked = replay.unlocked
-    for achievement_id, level in stands.items():
-        unlocked[achievement_id] = max(level, unlocked.get(achievement_id, 0))
-    replay.set_unlocked(unlocked, replay.points)
-    judge_rules(rulebook, replay, rulebook.rules, None)
-    return replay.unlocked

@@ -13,7 +13,6 @@ from typing import TypeVar
 from achievements import failpoints, metrics, tables
 from achievements.advance import (
     History,
-    Origins,
     Step,
     advance,
     advance_newest,
@@ -26,9 +25,11 @@ from achievements.events import TEST_INVALIDATED, Event
 from achievements.history import get_history
 from achievements.progress import Progress, decode_progress
 from achievements.recognition import NO_ARCHIVE, Archive, asks_archive
+from achievements.retraction import Origins
 from achievements.rulebook import Rulebook
 from achievements.rulebooks import get_past_rulebook, get_rulebook, refresh_rulebook
 from achievements.seen import unpack_ids
+from achievements.snapshots import read_bases
 from achievements.store import BatchResult, StepWriter
 from achievements.transactions import run_transaction
 
@@ -144,6 +145,7 @@ def revise_users(
     user_ids = sorted(rows)
     tests = get_history().read_tests(user_ids)
     archives = _gather_archives(tables.read_seen([u for u in user_ids if rows[u] is not None]))
+    bases = read_bases(user_ids)
     origins = _read_origins(
         [u for u in user_ids if any(e.event_type == TEST_INVALIDATED for e in by_user[u])]
     )
@@ -154,12 +156,15 @@ def revise_users(
             rulebook,
             rows[user_id],
             by_user[user_id],
-            History(tests.get(user_id, []), completed, invalidated),
+            History(tests.get(user_id, []), completed, invalidated, bases.get(user_id)),
             origins=origins.get(user_id),
             should_confirm=should_confirm,
         )
-        if user_id in origins and steps[user_id].progress.is_partial:
-            metrics.UNREPLAYABLE.inc()
+        if user_id in origins:
+            held = {test.test_result_id for test in tests.get(user_id, [])}
+            # What is not held cannot be subtracted: it came as an event alone, or was dropped.
+            is_lost = user_id in bases and not steps[user_id].taken_back <= held
+            metrics.UNREPLAYABLE.inc(steps[user_id].progress.is_partial or is_lost)
     metrics.REPLAYS.inc(len(steps))
     return steps
 

@@ -9,5 +9,13 @@ class NotDurable(AchievementsError):
     """Events could not be made durable; the sender must send them again."""
 
 
+class HistoryMoved(AchievementsError):
+    """Tests were saved while they were being dropped; the same transaction can be run again."""
+
+
+class NothingToDrop(AchievementsError):
+    """The history belongs to the host site, and it does not offer to drop tests."""
+
+
 class StaleRulebook(AchievementsError):
     """A row was written under a newer rulebook than the one in hand."""

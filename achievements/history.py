@@ -5,6 +5,7 @@ can be replayed and a new accumulator counts from its publication.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from functools import lru_cache
 from typing import Protocol, cast
 
@@ -23,6 +24,13 @@ class HistorySource(Protocol):
         `metrics`, `occurred_at` and `utc_offset_minutes` must be those of the live event.
         """
 
+    def drop_tests(self, user_ids: Sequence[int], *, before: datetime) -> dict[int, list[Event]]:
+        """Delete the tests of these users that were completed before, and return them by user.
+
+        Inside the caller's transaction: what is returned is what is gone once it commits. A
+        source that never deletes need not have it.
+        """
+
     def list_users(self, *, after: int, limit: int) -> list[int]:
         """Return the ids of users with tests, ascending, above `after`."""
 
@@ -31,6 +39,9 @@ class NoHistory:
     """A site that sends events only."""
 
     def read_tests(self, user_ids: Sequence[int]) -> dict[int, list[Event]]:
+        return {}
+
+    def drop_tests(self, user_ids: Sequence[int], *, before: datetime) -> dict[int, list[Event]]:
         return {}
 
     def list_users(self, *, after: int, limit: int) -> list[int]:

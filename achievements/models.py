@@ -1,6 +1,6 @@
 """The tables (storage floor). Every query on a user table names user_id; none joins users.
 
-The five user tables are hash-partitioned by user_id on MySQL and MariaDB (see
+The user tables are hash-partitioned by user_id on MySQL and MariaDB (see
 migrations and partitions.py). A unique key of a partitioned table must hold the
 partition column, so their primary keys start with user_id; they have no foreign keys.
 """
@@ -132,6 +132,21 @@ class SeenTests(models.Model):
 
     def __str__(self) -> str:
         return f"user {self.user_id}: tests {self.first_id} to {self.last_id}"
+
+
+class Snapshot(models.Model):
+    """What a user's dropped tests came to (see retention.py): where a replay starts."""
+
+    user_id = models.BigIntegerField(primary_key=True)
+    cut_at = models.DateTimeField()  # tests completed before it were dropped
+    dropped = models.BigIntegerField()  # how many, over all cuts
+    state = models.BinaryField()
+
+    class Meta:
+        db_table = "user_snapshots"
+
+    def __str__(self) -> str:
+        return f"user {self.user_id}: {self.dropped} tests before {self.cut_at}"
 
 
 class Notification(models.Model):

@@ -21,7 +21,7 @@ from achievements.events import Event, decode_event, encode_event
 from achievements.models import Outbox
 from achievements.rulebook import Rulebook
 from achievements.store import BatchResult
-from achievements.tables import delete_outbox, fetch_all, is_mysql
+from achievements.tables import OutboxKey, delete_outbox, lock_outbox
 from achievements.transactions import is_fault_of_events
 from achievements.wakeup import wake_worker
 
@@ -81,7 +81,7 @@ def process_pending(limit: int = BATCH_EVENTS) -> int:
     """
     size = limit
     while True:
-        claimed: list[int] = []
+        claimed: list[OutboxKey] = []
         try:
             result = run_batch(partial(_claim_and_apply, limit=size, claimed=claimed))
         except Exception as error:
@@ -90,7 +90,7 @@ def process_pending(limit: int = BATCH_EVENTS) -> int:
             if size > 1:
                 size //= 2
                 continue
-            logger.exception("outbox_row_set_aside", row_id=claimed[0])
+            logger.exception("outbox_row_set_aside", row_id=claimed[0].id)
             _set_aside(claimed[0], error)
             return limit  # there may be more
         run_effects(result)
@@ -98,24 +98,20 @@ def process_pending(limit: int = BATCH_EVENTS) -> int:
         return limit if len(claimed) == size else len(claimed)
 
 
-def _claim_and_apply(rulebook: Rulebook, *, limit: int, claimed: list[int]) -> BatchResult:
+def _claim_and_apply(rulebook: Rulebook, *, limit: int, claimed: list[OutboxKey]) -> BatchResult:
     """Lock the oldest rows that nobody else holds, apply their events, delete them."""
-    skip_locked = " FOR UPDATE SKIP LOCKED" if is_mysql() else ""
-    rows = fetch_all(
-        f"SELECT id, event FROM outbox WHERE failed_at IS NULL ORDER BY id LIMIT %s{skip_locked}",
-        [limit],
-    )
-    claimed[:] = [row_id for row_id, _ in rows]
+    rows = lock_outbox(limit)
+    claimed[:] = [OutboxKey(row_id, user_id) for row_id, user_id, _ in rows]
     if not rows:
         return BatchResult()
     now = datetime.now(UTC)
-    result = apply_batch(rulebook, [decode_event(bytes(event), now=now) for _, event in rows])
+    result = apply_batch(rulebook, [decode_event(bytes(event), now=now) for _, _, event in rows])
     delete_outbox(claimed)
     return result
 
 
-def _set_aside(row_id: int, error: Exception) -> None:
+def _set_aside(row: OutboxKey, error: Exception) -> None:
     metrics.SET_ASIDE.inc()
-    Outbox.objects.filter(pk=row_id).update(
+    Outbox.objects.filter(pk=row.id, user_id=row.user_id).update(
         failed_at=datetime.now(UTC), error=f"{type(error).__name__}: {error}"[:500]
     )

@@ -79,4 +79,6 @@ class PartitionByUser(Operation):
         model = state.apps.get_model(app_label, self.model_name)
         if connection.vendor != "mysql" or not self.allow_migrate_model(connection.alias, model):
             return None
+        if settings.DATABASE_SHARDING != "none":
+            return None  # what spreads the users over servers needs no partitions in each
         return str(model._meta.db_table)

@@ -198,6 +198,13 @@ def needs_replay(rulebook: Rulebook, progress: Progress, fresh: Sequence[Event])
     return rulebook.has_ordered and order_of(fresh[0]) < (progress.last_at, progress.last_id)
 
 
+class Base(NamedTuple):
+    """What a user's dropped tests came to: a replay starts from it instead of from nothing."""
+
+    state: bytes  # a packed row: values, the site's count, and the levels that they had earned
+    dropped: int  # how many tests
+
+
 class Derivation(NamedTuple):
     """What a replay found: the row as it should be, and the levels that it earned."""
 
@@ -206,15 +213,25 @@ class Derivation(NamedTuple):
 
 
 def derive(
-    rulebook: Rulebook, tests: Iterable[Event], *, without: Collection[int] = (), reported: int = 0
+    rulebook: Rulebook,
+    tests: Iterable[Event],
+    *,
+    without: Collection[int] = (),
+    reported: int = 0,
+    base: Base | None = None,
 ) -> Derivation:
-    """Replay tests (completed ones, any order, no duplicates) from nothing.
+    """Replay tests (completed ones, any order, no duplicates) from nothing, or on top of `base`.
 
     `without` names invalidated tests. The result knows values and unlocks only; what a
     replay cannot know (seen ids, notifications) is for the caller to carry over.
     """
     progress = start_progress(rulebook)
-    progress.reported = reported
+    if base:
+        # An accumulator that came later finds nothing there: it counts the tests that are held.
+        progress = decode_progress(base.state)
+        progress.held = rulebook.size
+        grow_values(rulebook, progress)
+    progress.reported = max(progress.reported, reported)
     valid = sorted((t for t in tests if t.test_result_id not in without), key=order_of)
     unlocks = apply_events(rulebook, progress, valid)
     # A rule that `reported` alone meets crosses nothing in the replay.

@@ -1,12 +1,15 @@
 """Why a user holds an achievement, or why not yet (services floor)."""
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from achievements.display import MASKED_DESCRIPTION, Catalogue, Display, get_catalogue
 from achievements.explanation import Explanation, describe
 from achievements.models import UserAchievement
 from achievements.progress import Progress
+from achievements.reading import read_user
+from achievements.snapshots import find_cut
 from achievements.standing import (
     explain_node,
     read_progress,
@@ -16,6 +19,10 @@ from achievements.standing import (
 PARTIAL_NOTE: Final = (
     "Some of your tests are not kept here, so goals that were added later count from the day"
     " they were published."
+)
+DROPPED_NOTE: Final = (
+    "Your tests before {day} are counted but no longer kept, so goals that were added after"
+    " they had been dropped count from that day."
 )
 WAITING_NOTE: Final = "Your earlier tests are still being counted for this achievement."
 
@@ -28,6 +35,10 @@ def explain_achievement(
     It speaks of the next level, or of the highest one when all are held. Staff may see
     what is hidden from the user (`should_unmask`).
     """
+    return read_user(user_id, partial(_explain, user_id, slug, should_unmask))
+
+
+def _explain(user_id: int, slug: str, should_unmask: bool) -> dict[str, Any] | None:
     catalogue = get_catalogue()
     display = catalogue.find(slug)
     if display is None:
@@ -57,7 +68,7 @@ def explain_achievement(
         "conditions": [],
         "unlockedAt": write_time(unlock.unlocked_at) if unlock else None,
         "evidence": _show_evidence(unlock),
-        "note": _note(catalogue, display, row),
+        "note": _note(catalogue, display, row, user_id),
     }
     if display.shows_rule(held=held or should_unmask):
         node = display.nodes[level - 1]
@@ -93,7 +104,7 @@ def _show_evidence(unlock: UserAchievement | None) -> dict[str, Any] | None:
     return {"testResultId": unlock.test_result_id, "rulebookVersion": unlock.rulebook_version}
 
 
-def _note(catalogue: Catalogue, display: Display, row: Progress) -> str | None:
+def _note(catalogue: Catalogue, display: Display, row: Progress, user_id: int) -> str | None:
     rule = catalogue.rulebook.rules_by_id.get(display.achievement.pk)
     if rule is None:
         return (
@@ -101,4 +112,7 @@ def _note(catalogue: Catalogue, display: Display, row: Progress) -> str | None:
         )
     if rule.needs > row.held:
         return WAITING_NOTE
-    return PARTIAL_NOTE if row.is_partial else None
+    if row.is_partial:
+        return PARTIAL_NOTE
+    cut_at = find_cut(user_id)
+    return DROPPED_NOTE.format(day=f"{cut_at:%Y-%m-%d}") if cut_at else None

@@ -14,9 +14,8 @@ from django.db import close_old_connections, connection
 
 from achievements import bell, metrics
 from achievements.failpoints import reach
-from achievements.models import Outbox
 from achievements.producer import EventProducer, Record
-from achievements.tables import fetch_all, is_mysql
+from achievements.tables import OutboxKey, delete_outbox, fetch_all, is_mysql
 from achievements.topics import EVENTS_TOPIC, make_key
 
 BATCH_ROWS: Final = 1_000
@@ -76,8 +75,13 @@ class Relay:
             [Record(EVENTS_TOPIC, make_key(user_id), bytes(event)) for _, user_id, event in rows]
         )
         reach("relay_after_publish")
-        sent = [row[0] for row, is_sent in zip(rows, acknowledged, strict=True) if is_sent]
-        Outbox.objects.filter(pk__in=sent).delete()
+        sent = [
+            OutboxKey(row_id, user_id)
+            for (row_id, user_id, _), is_sent in zip(rows, acknowledged, strict=True)
+            if is_sent
+        ]
+        if sent:
+            delete_outbox(sent)
         metrics.RELAYED.inc(len(sent))
         if len(sent) < len(rows):
             metrics.RELAY_FAILURES.inc(len(rows) - len(sent))
@@ -89,13 +93,16 @@ class Relay:
 def hold_lock() -> bool:
     """Whether this connection is the one that relays; takes the lock when it is free.
 
-    It ends with the connection, so a relay that died is followed by another one.
+    It ends with the connection, so a relay that died is followed by another one. Whoever holds
+    it gets it again. A server that is read-only is no place to wait in: over a new connection
+    its successor may be reached.
     """
     if not is_mysql():
         return True  # SQLite serves one machine: start one relay
     with connection.cursor() as cursor:
-        cursor.execute("SELECT IS_USED_LOCK(%s) = CONNECTION_ID()", [LOCK_NAME])
+        cursor.execute("SELECT @@global.read_only")
         if cursor.fetchone()[0]:
-            return True
+            connection.close()
+            return False
         cursor.execute("SELECT GET_LOCK(%s, 0)", [LOCK_NAME])
         return bool(cursor.fetchone()[0])

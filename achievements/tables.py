@@ -4,11 +4,15 @@ Raw SQL, because a batch of 500 through model instances costs more than the data
 Every statement names user_id, so each one touches only the partitions of its users.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
-from django.db import connection
+from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS, connection, connections
+
+from achievements.claims import IMPORTED, HeldLevel
+from achievements.sources import name_database
 
 TALLY_SLOTS: Final = 64
 MAX_STATEMENT_BYTES: Final = 2_000_000  # well under the smallest max_allowed_packet in use
@@ -17,11 +21,19 @@ USERS_TALLY: Final = (0, 0)  # the pseudo achievement and level that count users
 
 # One parameter, a JSON list of keys, as a table: joined straight to, each key is one exact look-up.
 KEY_LIST: Final = "JSON_TABLE(%s, '$[*]' COLUMNS (id BIGINT PATH '$')) k"
+_PAIR_LIST: Final = (
+    "JSON_TABLE(%s, '$[*]' COLUMNS (user_id BIGINT PATH '$[0]', achievement_id INT PATH '$[1]')) k"
+)
 
 
 class StoredProgress(NamedTuple):
     revision: int
     state: bytes
+
+
+class OutboxKey(NamedTuple):
+    id: int
+    user_id: int
 
 
 class UnlockRow(NamedTuple):
@@ -70,6 +82,11 @@ def is_mysql() -> bool:
     return connection.vendor == "mysql"
 
 
+def is_sharded() -> bool:
+    """Whether something between us and the tables must find the users in each statement."""
+    return bool(settings.DATABASE_SHARDING != "none")
+
+
 def lock_progress(user_ids: Sequence[int]) -> dict[int, StoredProgress]:
     """Lock and return the rows of these users, in order; users without a row are left out."""
     rows: dict[int, StoredProgress] = {}
@@ -80,6 +97,14 @@ def lock_progress(user_ids: Sequence[int]) -> dict[int, StoredProgress]:
 
 
 def _lock_part(user_ids: list[int]) -> list[Any]:
+    if is_sharded():
+        # Without partitions a look-up by the primary key goes in its order. The hint keeps a
+        # short table from being scanned, which would wait for rows that nobody asked for.
+        return fetch_all(
+            "SELECT user_id, revision, state FROM user_progress FORCE INDEX (PRIMARY)"
+            f" WHERE user_id IN ({_marks(user_ids)}) ORDER BY user_id FOR UPDATE",
+            user_ids,
+        )
     if is_mysql():
         # Over partitions, `IN (...) ORDER BY user_id` locks in another order than it returns,
         # and of a short table it locks every row. The join goes through the list as it stands.
@@ -95,8 +120,26 @@ def _lock_part(user_ids: list[int]) -> list[Any]:
     )
 
 
-def delete_outbox(row_ids: Sequence[int]) -> None:
-    """Delete rows that are locked, without a look at the others, which may be locked as well."""
+def lock_outbox(limit: int) -> list[tuple[int, int, bytes]]:
+    """Lock and return the oldest rows (id, user_id, event) that nobody else holds."""
+    if settings.DATABASE_SHARDING == "tidb":
+        lock = " FOR UPDATE"  # TiDB cannot skip: one worker drains at a time
+    else:
+        lock = " FOR UPDATE SKIP LOCKED" if is_mysql() else ""
+    return fetch_all(
+        f"SELECT id, user_id, event FROM outbox WHERE failed_at IS NULL ORDER BY id LIMIT %s{lock}",
+        [limit],
+    )
+
+
+def delete_outbox(rows: Sequence[OutboxKey]) -> None:
+    """Delete these rows without a look at the others, which may be locked."""
+    if is_sharded():
+        # A list would be scanned for in a short table, and no hint of an index comes through
+        # a proxy in a DELETE.
+        _update("DELETE FROM outbox WHERE id = %s AND user_id = %s", rows)
+        return
+    row_ids = [row.id for row in rows]
     with connection.cursor() as cursor:
         if is_mysql():
             cursor.execute(
@@ -174,6 +217,23 @@ def insert_unlocks(rows: Sequence[UnlockRow]) -> None:
     )
 
 
+def put_unlocks(rows: Sequence[UnlockRow]) -> None:
+    """Write levels as they are given, over whatever stands there, revoked or not."""
+    columns = ("unlocked_at", "test_result_id", "rulebook_version")
+    by_mysql = ", ".join(f"{c} = VALUES({c})" for c in columns)
+    by_other = ", ".join(f"{c} = excluded.{c}" for c in columns)
+    rest = "revoked_reason = NULL, revoked_at = NULL"
+    _insert(
+        "user_achievements (user_id, achievement_id, level, unlocked_at, test_result_id,"
+        " rulebook_version)",
+        rows,
+        mysql_conflict=f"ON DUPLICATE KEY UPDATE {by_mysql}, {rest}",
+        other_conflict=(
+            f"ON CONFLICT (user_id, achievement_id, level) DO UPDATE SET {by_other}, {rest}"
+        ),
+    )
+
+
 def revoke_unlocks(rows: Sequence[RevocationRow]) -> None:
     _update(
         "UPDATE user_achievements SET revoked_at = %s, revoked_reason = %s"
@@ -196,7 +256,9 @@ def read_revision_rows(user_ids: Sequence[int]) -> list[tuple[int, int]]:
     rows: list[tuple[int, int]] = []
     for part in _split(sorted(user_ids)):
         rows += fetch_all(
-            f"SELECT user_id, revision FROM user_progress WHERE user_id IN ({_marks(part)})", part
+            f"SELECT user_id, revision FROM user_progress WHERE user_id IN ({_marks(part)})",
+            part,
+            using=name_database(),
         )
     return rows
 
@@ -209,8 +271,48 @@ def read_unlock_rows(user_ids: Sequence[int]) -> list[tuple[int, int, int, datet
             f"SELECT user_id, achievement_id, level, unlocked_at FROM user_achievements"
             f" WHERE user_id IN ({_marks(part)}) AND revoked_at IS NULL",
             part,
+            using=name_database(),
         )
     return [(user, achievement, level, _read_time(at)) for user, achievement, level, at in rows]
+
+
+def read_levels(
+    pairs: Collection[tuple[int, int]],
+) -> dict[int, dict[tuple[int, int], HeldLevel]]:
+    """Return, by user and by (achievement_id, level), what there is of these
+    (user_id, achievement_id), revoked levels included.
+    """
+    columns = "a.user_id, a.achievement_id, level, unlocked_at, rulebook_version, revoked_at"
+    rows: list[Any] = []
+    if pairs and is_mysql():
+        # By list for the same reason as in lock_progress: each pair is one look-up.
+        rows = fetch_all(
+            f"SELECT {columns} FROM {_PAIR_LIST} STRAIGHT_JOIN user_achievements a"
+            " ON a.user_id = k.user_id AND a.achievement_id = k.achievement_id",
+            [f"[{','.join(f'[{user_id},{other}]' for user_id, other in sorted(pairs))}]"],
+        )
+    else:
+        for part in _split(sorted({user_id for user_id, _ in pairs})):
+            rows += fetch_all(
+                f"SELECT {columns} FROM user_achievements a WHERE user_id IN ({_marks(part)})", part
+            )
+    held: dict[int, dict[tuple[int, int], HeldLevel]] = {}
+    for user_id, achievement_id, level, at, version, revoked_at in rows:
+        held.setdefault(user_id, {})[achievement_id, level] = HeldLevel(
+            _read_time(at), version, revoked_at is not None
+        )
+    return held
+
+
+def read_states(user_ids: Sequence[int]) -> dict[int, bytes]:
+    """Return the packed rows of the users who have one, without a lock."""
+    rows: dict[int, bytes] = {}
+    for part in _split(sorted(user_ids)):
+        found = fetch_all(
+            f"SELECT user_id, state FROM user_progress WHERE user_id IN ({_marks(part)})", part
+        )
+        rows.update((user_id, bytes(state)) for user_id, state in found)
+    return rows
 
 
 def _read_time(value: Any) -> datetime:
@@ -220,12 +322,16 @@ def _read_time(value: Any) -> datetime:
 
 
 def read_origins(user_ids: Sequence[int]) -> list[tuple[int, int, int, int]]:
-    """Return (user_id, achievement_id, level, rulebook_version) of what these users hold."""
+    """Return (user_id, achievement_id, level, rulebook_version) of what these users earned here.
+
+    What was imported is left out: no rulebook of ours can say that it was not earned.
+    """
     rows: list[tuple[int, int, int, int]] = []
     for part in _split(sorted(user_ids)):
         rows += fetch_all(
             f"SELECT user_id, achievement_id, level, rulebook_version FROM user_achievements"
-            f" WHERE user_id IN ({_marks(part)}) AND revoked_at IS NULL",
+            f" WHERE user_id IN ({_marks(part)}) AND revoked_at IS NULL"
+            f" AND rulebook_version <> {IMPORTED}",
             part,
         )
     return rows
@@ -288,8 +394,11 @@ def list_keys(keys: Sequence[int]) -> str:
     return f"[{','.join(map(str, keys))}]"
 
 
-def fetch_all(sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
-    with connection.cursor() as cursor:
+def fetch_all(
+    sql: str, parameters: Sequence[Any] = (), *, using: str = DEFAULT_DB_ALIAS
+) -> list[Any]:
+    """Only what is displayed is read `using` another database than the one that is written."""
+    with connections[using].cursor() as cursor:
         cursor.execute(sql, parameters)
         return list(cursor.fetchall())
 

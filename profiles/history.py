@@ -4,6 +4,9 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from django.db.models import QuerySet
+
+from achievements.errors import HistoryMoved
 from achievements.events import (
     TEST_COMPLETED,
     TEST_INVALIDATED,
@@ -61,18 +64,17 @@ class TestResultHistory:
     __test__ = False  # pytest: this is not a test
 
     def read_tests(self, user_ids: Sequence[int]) -> dict[int, list[Event]]:
-        rows: Iterable[tuple[Any, ...]] = (
-            TestResult.objects.filter(user_id__in=user_ids)
-            .values_list(*_COLUMNS, "invalidated_at")
-            .iterator(chunk_size=5_000)
-        )
-        tests: dict[int, list[Event]] = {}
-        now = datetime.now(UTC)
-        for *columns, invalidated_at in rows:
-            event = make_event(columns, event_type=_type_of(invalidated_at))
-            if _keeps_contract(event, now):
-                tests.setdefault(event.user_id, []).append(event)
-        return tests
+        results = TestResult.objects.filter(user_id__in=user_ids)
+        return _make_events(_read(results).iterator(chunk_size=5_000))
+
+    def drop_tests(self, user_ids: Sequence[int], *, before: datetime) -> dict[int, list[Event]]:
+        """Raises HistoryMoved when such a test was saved in between: then nothing may be kept."""
+        results = TestResult.objects.filter(user_id__in=user_ids, completed_at__lt=before)
+        rows = list(_read(results.select_for_update()))
+        deleted, _ = results.delete() if rows else (0, {})
+        if deleted != len(rows):
+            raise HistoryMoved(f"{deleted} tests were deleted where {len(rows)} had been read")
+        return _make_events(rows)
 
     def list_users(self, *, after: int, limit: int) -> list[int]:
         return list(
@@ -81,6 +83,20 @@ class TestResultHistory:
             .values_list("user_id", flat=True)
             .distinct()[:limit]
         )
+
+
+def _read(results: QuerySet[TestResult]) -> QuerySet[TestResult, tuple[Any, ...]]:
+    return results.values_list(*_COLUMNS, "invalidated_at")
+
+
+def _make_events(rows: Iterable[tuple[Any, ...]]) -> dict[int, list[Event]]:
+    tests: dict[int, list[Event]] = {}
+    now = datetime.now(UTC)
+    for *columns, invalidated_at in rows:
+        event = make_event(columns, event_type=_type_of(invalidated_at))
+        if _keeps_contract(event, now):
+            tests.setdefault(event.user_id, []).append(event)
+    return tests
 
 
 def _keeps_contract(event: Event, now: datetime) -> bool:

@@ -79,3 +79,9 @@ class TestResult(models.Model):
         # Django sends post_save after the row is committed, unless a transaction is open.
         with transaction.atomic():
             super().save(*args, **kwargs)
+
+    def _do_update(self, base_qs: Any, using: Any, pk_val: Any, *args: Any) -> Any:
+        # Django compares the key as a row, (user_id, id) = (1, 2). In an UPDATE MariaDB finds no
+        # index for that: it read and locked the whole table.
+        named = base_qs.filter(user_id=pk_val[0], id=pk_val[1])
+        return super()._do_update(named, using, pk_val, *args)

@@ -18,7 +18,13 @@ from deploy.local.__main__ import start_servers
 from deploy.local.process import MissingProgram, StartError
 from deploy.local.worker import CeleryWorker
 
-pytest_plugins = ["tests.kafka", "tests.redis_servers", "tests.streams"]
+pytest_plugins = [
+    "tests.kafka",
+    "tests.redis_servers",
+    "tests.replication",
+    "tests.streams",
+    "tests.statements.plugin",
+]
 
 ROOT = Path(__file__).resolve().parent.parent
 STACKS = ("embedded", "real")
@@ -33,6 +39,7 @@ _SETTING_NAMES = (
     ),
     *("JWT_ALGORITHM", "JWT_KEY", "JWT_JWKS_URL", "JWT_ISSUER", "JWT_AUDIENCE", "TRUSTED_PROXIES"),
     *("CORS_ALLOWED_ORIGINS", "USER_TABLE_PARTITIONS", "REPLICA_URLS", "ACHIEVEMENTS_HISTORY"),
+    "DATABASE_SHARDING",
 )
 _running = ExitStack()
 
@@ -73,6 +80,9 @@ def pytest_configure(config: pytest.Config) -> None:
             _running.close()
             raise pytest.UsageError(f"--stack=real: {error}") from error
         os.environ.update(servers)
+        os.environ.update(
+            DJANGO_SETTINGS_MODULE="tests.statements.settings", STATEMENTS_FOLDER=folder
+        )
     # Reads them now: pytest-django sets Django up only when they are loaded.
     assert settings.DATABASES
 
@@ -108,10 +118,12 @@ def _empty_cache() -> Iterator[None]:
     yield
     from achievements.filling import _shelter
     from achievements.rarity import forget_tallies
+    from achievements.replicas import forget_replicas
     from achievements.rulebooks import forget_rulebook
 
     forget_rulebook()
     forget_tallies()
+    forget_replicas()
     _shelter.forget()
     from django.conf import settings
     from django.core.cache import cache

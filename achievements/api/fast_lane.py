@@ -9,7 +9,7 @@ from typing import Final
 
 from corsheaders.middleware import CorsMiddleware
 from django.conf import settings
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.middleware.security import SecurityMiddleware
 from django.urls import Resolver404, resolve
 
@@ -51,7 +51,7 @@ class FastLaneMiddleware:
             return redirect
         request.get_host()  # refuses hosts that are not ours
         request.resolver_match = match
-        response: HttpResponseBase = match.func(request, *match.args, **match.kwargs)
+        response: HttpResponse = match.func(request, *match.args, **match.kwargs)
         # A copy that is still current keeps what was said with it, and its length.
         is_sent = response.status_code != 304
         if is_sent:
@@ -61,5 +61,5 @@ class FastLaneMiddleware:
         # Pages of other origins: the read itself is simple, only its answer has to allow them.
         self.cors.add_response_headers(request, response)
         if is_sent and not response.streaming:
-            response["Content-Length"] = str(len(response.content))  # type: ignore[attr-defined]
+            response["Content-Length"] = str(len(response.content))
         return response

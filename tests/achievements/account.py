@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
-from achievements.advance import History, Origins, Step, advance, advance_newest, is_newest, revise
+from achievements.advance import History, Step, advance, advance_newest, is_newest, revise
 from achievements.events import TEST_INVALIDATED, Event
 from achievements.progress import Progress, decode_progress, encode_progress
 from achievements.recognition import Archive, asks_archive
+from achievements.retraction import Origins
 from achievements.rulebook import Rulebook
 
 

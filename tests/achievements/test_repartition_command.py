@@ -63,6 +63,13 @@ def test_sqlite_has_no_partitions() -> None:
 
 
 @pytest.mark.real
+def test_what_is_sharded_has_none_either(db, settings) -> None:
+    settings.DATABASE_SHARDING = "vitess"
+    with pytest.raises(CommandError, match="DATABASE_SHARDING=vitess"):
+        call_command("repartition", partitions=16)
+
+
+@pytest.mark.real
 @pytest.mark.parametrize(
     ("options", "message"),
     [

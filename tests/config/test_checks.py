@@ -2,6 +2,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connection
 
 from config import checks
 
@@ -23,6 +24,19 @@ PRODUCTION = {
         }
     },
 }
+
+
+def place(*hosts: str) -> dict[str, object]:
+    """Databases on these hosts, the primary first; without a host it is SQLite."""
+    names = ["default", *(f"replica_{n}" for n in range(1, len(hosts)))]
+    return {
+        name: {
+            "ENGINE": "config.mysql" if host else "django.db.backends.sqlite3",
+            "HOST": host,
+            "OPTIONS": {"isolation_level": "read committed"},
+        }
+        for name, host in zip(names, hosts, strict=True)
+    }
 
 
 def run_checks() -> list[CheckMessage]:
@@ -69,6 +83,14 @@ def test_the_embedded_default_is_accepted(settings) -> None:
             },
             ["laurel.E007"],
         ),
+        ({"REPLICAS": ["replica_1", "replica_2"], "DATABASES": place("a", "b", "c")}, []),
+        ({"REPLICAS": ["replica_1"], "DATABASES": place("a", "A")}, ["laurel.E012"]),
+        (
+            {"REPLICAS": ["replica_1", "replica_2"], "DATABASES": place("a", "b", "b")},
+            ["laurel.E012"],
+        ),
+        ({"REPLICAS": ["replica_1"], "DATABASES": place("a", "")}, ["laurel.E012"]),
+        ({"REPLICAS": ["replica_1"], "DATABASES": place("", "b")}, ["laurel.E012", "laurel.W001"]),
         ({"USER_TABLE_PARTITIONS": 0}, ["laurel.E008"]),
         ({"USER_TABLE_PARTITIONS": 8193}, ["laurel.E008"]),
         ({"ALLOWED_HOSTS": []}, ["laurel.E009"]),
@@ -108,3 +130,11 @@ def test_a_web_server_refuses_to_start_on_an_error(settings) -> None:
     settings.REDIS_URL = "redis://cache:6379/0"
     with pytest.raises(ImproperlyConfigured, match="KAFKA_BOOTSTRAP_SERVERS"):
         checks.refuse_wrong_settings()
+
+
+def test_only_a_database_that_speaks_mysql_can_be_sharded(settings) -> None:
+    settings.DATABASE_SHARDING = "vitess"
+    found = [error.id for error in checks.check_sharding(None)]
+    assert found == ([] if connection.vendor == "mysql" else ["laurel.E013"])
+    settings.DATABASE_SHARDING = "none"
+    assert checks.check_sharding(None) == []

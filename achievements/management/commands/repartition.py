@@ -3,6 +3,7 @@
 from argparse import ArgumentParser
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 from tqdm import tqdm
@@ -73,6 +74,11 @@ class Command(BaseCommand):
     def handle(self, *, partitions: int | None, abort: bool, **options: Any) -> None:
         if connection.vendor != "mysql":
             raise CommandError(f"{connection.vendor} has no partitions: only MySQL and MariaDB do.")
+        if settings.DATABASE_SHARDING != "none":
+            raise CommandError(
+                f"DATABASE_SHARDING={settings.DATABASE_SHARDING} spreads the users already: see"
+                " docs/sharding.md."
+            )
         if not abort and (partitions is None or not 1 <= partitions <= MOST_PARTITIONS):
             raise CommandError(f"--partitions must be from 1 to {MOST_PARTITIONS}.")
         if not 1 <= options["slice"] <= 100_000:

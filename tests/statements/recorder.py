@@ -1,0 +1,161 @@
+"""Writes down every shape of statement that the project sends, once, with one set of parameters.
+
+A statement counts as the project's when the innermost frame of ours on the stack is not in
+tests/. Each process has a file of its own, written at once: a process that is killed has told.
+"""
+
+import os
+import pickle
+import re
+import sys
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.db.backends.signals import connection_created
+
+FOLDER_VARIABLE = "STATEMENTS_FOLDER"
+OURS = {"achievements", "profiles", "config", "celery_app"}
+TESTS = {"tests", "bench"}
+MOST_FRAMES = 8
+MOST_TEXTS = 50_000
+LONGEST_TEXT = 4_000
+_MARKS = re.compile(r"%s(?:, ?%s)+")
+_ROWS_END = re.compile(r"\)\s*,\s*\(")
+
+
+class Statement(NamedTuple):
+    """`trace` are the frames of the project, innermost first; `test` is who made it run."""
+
+    sql: str
+    parameters: tuple[Any, ...] | None
+    alias: str
+    sharding: str
+    trace: tuple[str, ...]
+    test: str
+
+    @property
+    def origin(self) -> str:
+        return " < ".join(self.trace[:3])
+
+
+class Recorder:
+    """One process's notes; a wrapper for the statements of Django's connections."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.texts: set[tuple[tuple[str, str], str]] = (
+            set()
+        )  # spares a text that is sent again the rest
+        self.shapes: set[tuple[tuple[str, str], str]] = set()
+        self.file = -1
+        self.pid = 0
+
+    def __call__(
+        self,
+        execute: Callable[..., Any],
+        sql: Any,
+        params: Any,
+        many: bool,
+        context: dict[str, Any],
+    ) -> Any:
+        place = context["connection"].alias, settings.DATABASE_SHARDING
+        if (place, sql) not in self.texts:
+            self._note(str(sql), params, many, place)
+        return execute(sql, params, many, context)
+
+    def watch(self, *, connection: Any, **kwargs: Any) -> None:
+        """A receiver of connection_created; a connection that comes back has us already."""
+        if self not in connection.execute_wrappers:
+            connection.execute_wrappers.insert(0, self)
+
+    def _note(self, sql: str, params: Any, many: bool, place: tuple[str, str]) -> None:
+        shape = place, shorten(sql)
+        if shape not in self.shapes:
+            trace = list(trace_project(sys._getframe(2)))
+            if not trace:
+                return  # the test's own, or Django's: asked again when the project sends it
+            self._write(
+                Statement(
+                    cut_rows(sql),
+                    _choose_parameters(params, many),
+                    *place,
+                    tuple(trace),
+                    # Set by pytest for the test that runs; processes that it starts inherit it.
+                    os.environ.get("PYTEST_CURRENT_TEST", "outside of tests"),
+                )
+            )
+            self.shapes.add(shape)
+        if len(sql) < LONGEST_TEXT and len(self.texts) < MOST_TEXTS:
+            self.texts.add((place, sql))
+
+    def _write(self, statement: Statement) -> None:
+        if self.pid != os.getpid():  # a child that was forked has a file of its own
+            self.pid = os.getpid()
+            name = self.folder / f"{self.pid}.statements"
+            self.file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        os.write(self.file, b64encode(pickle.dumps(tuple(statement))) + b"\n")
+
+
+def start_recording() -> None:
+    """Record in this process, when the environment names a folder for it."""
+    if folder := os.environ.get(FOLDER_VARIABLE):
+        connection_created.connect(Recorder(Path(folder)).watch, weak=False)
+
+
+def read_statements(folder: Path) -> list[Statement]:
+    """Return what all processes wrote; one that was killed may have left half a line."""
+    found: dict[tuple[str, str, str], Statement] = {}
+    for file in sorted(folder.glob("*.statements"), key=lambda f: f.stat().st_mtime):
+        for line in file.read_bytes().splitlines(keepends=True):
+            if line.endswith(b"\n"):
+                statement = Statement(*pickle.loads(b64decode(line)))
+                shape = statement.alias, statement.sharding, shorten(statement.sql)
+                found.setdefault(shape, statement)
+    return list(found.values())
+
+
+def shorten(sql: str) -> str:
+    """Return what statements share that differ in how many values or rows they hold alone."""
+    head, values, rest = sql.partition(" VALUES ")
+    if values and head.startswith(("INSERT", "REPLACE")):
+        return (
+            f"{head} {rest[rest.rfind(' ON DUPLICATE ') :]}" if " ON DUPLICATE " in rest else head
+        )
+    return _MARKS.sub("%s", sql)
+
+
+def cut_rows(sql: str) -> str:
+    """Keep one row of an INSERT whose values stand in the text: they may be megabytes."""
+    head, values, rest = sql.partition(" VALUES ")
+    if len(sql) < LONGEST_TEXT or not values or "%s" in rest:
+        return sql
+    end = _ROWS_END.search(rest)
+    at = rest.rfind(" ON DUPLICATE ")
+    return f"{head}{values}{rest[: end.start() + 1] if end else rest}{rest[at:] if at > 0 else ''}"
+
+
+def trace_project(frame: FrameType | None) -> Iterator[str]:
+    """Yield the project's functions on the stack, innermost first; none where a test is inner."""
+    count = 0
+    while frame is not None and count < MOST_FRAMES:
+        spec = frame.f_globals.get("__spec__")
+        module = str(getattr(spec, "name", None) or frame.f_globals.get("__name__"))
+        top = module.partition(".")[0]
+        if top in OURS:
+            count += 1
+            yield f"{module}:{frame.f_code.co_qualname}"
+        elif top in TESTS and not count and module != __name__:
+            return
+        frame = frame.f_back
+
+
+def _choose_parameters(params: Any, many: bool) -> tuple[Any, ...] | None:
+    if many:
+        params = params[0] if params else None
+    if isinstance(params, dict):
+        raise TypeError("name parameters by position: the judge reads them so")
+    return None if params is None else tuple(params)
