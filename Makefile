@@ -1,7 +1,7 @@
 # Short commands; each is a script or a module that can be read on its own.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run stack test lint format bench-engine bench-pipeline bench-display freeze
+.PHONY: help run stack test lint format bench-engine bench-storage bench-pipeline bench-display freeze
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -24,6 +24,9 @@ format: ## Rewrite the code in the house style
 
 bench-engine: ## Measure the rulebook and the engine; writes var/bench/engine.json
 	@exec deploy/local/bench.sh bench.engine
+
+bench-storage: ## Measure the tables of users; writes var/bench/storage.json (about 15 minutes)
+	@exec deploy/local/bench.sh bench.storage $(ARGS)
 
 bench-pipeline: ## Measure the Kafka pipeline; writes var/bench/pipeline.json (about 20 minutes)
 	@exec deploy/local/bench.sh bench.pipeline $(ARGS)

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import structlog
 from django.core.cache import cache as store
 
-from achievements import cache, metrics
+from achievements import cache, metrics, replicas
 from achievements.documents import (
     Document,
     Stamp,
@@ -30,10 +30,14 @@ _EARLY_SECONDS: Final = 1.0
 
 
 class Built(NamedTuple):
-    """A body as it was read from the database, with the stamp that was read before it."""
+    """A body as it was read from the database, with the stamp that was read before it.
+
+    What is not sure to be current is given to whoever asks, and never put into the cache.
+    """
 
     body: bytes
     stamp: Stamp
+    is_sure: bool = True
 
 
 _shelter: Final = Shelter[Document]()
@@ -66,10 +70,15 @@ def fetch_document(name: str, recipe: Recipe) -> Document:
         document = _accept(value, recipe)
         if document is not None:
             metrics.DOCUMENTS.labels(recipe.kind, "hit").inc()
-            if is_due(document, recipe) and cache.call(store.add, f"{name}:early", 1, 1):
+            if (
+                is_due(document, recipe)
+                and not replicas.is_primary_away()
+                and cache.call(store.add, f"{name}:early", 1, 1)
+            ):
                 return _refresh(name, recipe, document, cut_header(value))
             return document
-        lease = _take_lease(name, value)
+        # While the primary is away, nothing that could replace a lease is sure to be current.
+        lease = None if replicas.is_primary_away() else _take_lease(name, value)
         if lease:
             metrics.DOCUMENTS.labels(recipe.kind, "miss").inc()
             return _fill([name], recipe, {name: lease})[name]
@@ -82,10 +91,11 @@ def fetch_document(name: str, recipe: Recipe) -> Document:
 
 def _refresh(name: str, recipe: Recipe, document: Document, header: bytes) -> Document:
     try:
-        return _fill([name], recipe, {name: header})[name]
+        newer = _fill([name], recipe, {name: header})[name]
     except Exception:
         logger.exception("document_not_refreshed", name=name)
         return document  # its time is not over
+    return newer if newer.expires_at > newer.built_at else document
 
 
 def fetch_documents(names: Sequence[str], recipe: Recipe) -> dict[str, Document]:
@@ -104,7 +114,8 @@ def fetch_documents(names: Sequence[str], recipe: Recipe) -> dict[str, Document]
     missing = [name for name in names if name not in found]
     if missing:
         metrics.DOCUMENTS.labels(recipe.kind, "miss").inc(len(missing))
-        taken = {name: _take_lease(name, values.get(name)) for name in missing}
+        is_away = replicas.is_primary_away()
+        taken = {} if is_away else {name: _take_lease(name, values.get(name)) for name in missing}
         leases = {name: lease for name, lease in taken.items() if lease}
         if leases:
             found.update(_fill(list(leases), recipe, leases))
@@ -160,23 +171,33 @@ def _take_lease(name: str, value: object) -> bytes | None:
 def _fill(
     names: Sequence[str], recipe: Recipe, expected: Mapping[str, bytes]
 ) -> dict[str, Document]:
-    """Build, and put each document where what is `expected` under its name still stands."""
+    """Build, and put each document where what is `expected` under its name still stands.
+
+    One that is not sure to be current has no time to live, and is not put anywhere.
+    """
     try:
         built = recipe.build(names)
     except BaseException:
         for name, kept in expected.items():
-            if kept.startswith(_LEASE):
-                cache.call(cache.drop, name, kept)
+            _give_up(name, kept)
         raise
     documents = {}
     for name in names:
-        body, stamp = built[name]
-        ttl_seconds = recipe.ttl_seconds(stamp)
+        body, stamp, is_sure = built[name]
+        ttl_seconds = recipe.ttl_seconds(stamp) if is_sure else 0
         documents[name] = document = build_document(
             body, stamp=stamp, edition=recipe.edition, ttl_seconds=ttl_seconds
         )
-        if name in expected:
+        if name in expected and not is_sure:
+            _give_up(name, expected[name])
+        elif name in expected:
             lifetime = document.expires_at - document.built_at
             value = encode_document(document)
             cache.call(cache.replace, name, expected[name], value, lifetime)
     return documents
+
+
+def _give_up(name: str, kept: bytes) -> None:
+    """Let somebody else fill a name at once; what is no lease stays as it is."""
+    if kept.startswith(_LEASE):
+        cache.call(cache.drop, name, kept)

@@ -35,6 +35,21 @@ DOCUMENTS = Counter(
     "Documents read, by kind and by whether the cache had them: hit, miss or away.",
     ["kind", "outcome"],
 )
+DATABASE_READS = Counter(
+    "achievements_database_reads",
+    "Display reads where there are replicas, by the database that answered.",
+    ["database"],
+)
+REPLICA_IN_SERVICE = Gauge(
+    "achievements_replica_in_service",
+    "Whether this process reads from a replica (1), or has left it out (0).",
+    ["database"],
+)
+REPLICA_BEHIND = Counter(
+    "achievements_replica_behind",
+    "Users whose row on a replica was older than on the primary; they were read elsewhere.",
+    ["database"],
+)
 WATCHED_UPDATES = Counter(
     "achievements_watched_updates", "Progress documents renewed for users who are watched."
 )

@@ -1,12 +1,14 @@
 """Why a user holds an achievement, or why not yet (services floor)."""
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from achievements.display import MASKED_DESCRIPTION, Catalogue, Display, get_catalogue
 from achievements.explanation import Explanation, describe
 from achievements.models import UserAchievement
 from achievements.progress import Progress
+from achievements.reading import read_user
 from achievements.snapshots import find_cut
 from achievements.standing import (
     explain_node,
@@ -33,6 +35,10 @@ def explain_achievement(
     It speaks of the next level, or of the highest one when all are held. Staff may see
     what is hidden from the user (`should_unmask`).
     """
+    return read_user(user_id, partial(_explain, user_id, slug, should_unmask))
+
+
+def _explain(user_id: int, slug: str, should_unmask: bool) -> dict[str, Any] | None:
     catalogue = get_catalogue()
     display = catalogue.find(slug)
     if display is None:

@@ -94,10 +94,15 @@ def hold_lock() -> bool:
     """Whether this connection is the one that relays; takes the lock when it is free.
 
     It ends with the connection, so a relay that died is followed by another one. Whoever holds
-    it gets it again.
+    it gets it again. A server that is read-only is no place to wait in: over a new connection
+    its successor may be reached.
     """
     if not is_mysql():
         return True  # SQLite serves one machine: start one relay
     with connection.cursor() as cursor:
+        cursor.execute("SELECT @@global.read_only")
+        if cursor.fetchone()[0]:
+            connection.close()
+            return False
         cursor.execute("SELECT GET_LOCK(%s, 0)", [LOCK_NAME])
         return bool(cursor.fetchone()[0])

@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from django.db.models import Max
 from django.utils import timezone
 
-from achievements import cache
+from achievements import cache, replicas
 from achievements.definition import Definition, Level, find_measures
 from achievements.models import Accumulator, Achievement, Publication, Status
 from achievements.rulebook import Rulebook
@@ -33,10 +33,18 @@ _holder = _Holder()
 
 
 def get_rulebook() -> Rulebook:
-    """Return the rulebook in force, at most two seconds old."""
+    """Return the rulebook in force, at most two seconds old.
+
+    Where there are replicas and the primary is away, nothing can be published: what is held goes
+    on, or what a replica holds.
+    """
     rulebook = _holder.rulebook
     if rulebook is None or time.monotonic() - _holder.checked_at > RECHECK_SECONDS:
-        return refresh_rulebook()
+        return (
+            replicas.ask_primary(refresh_rulebook)
+            or rulebook
+            or replicas.read_alone(refresh_rulebook)
+        )
     return rulebook
 
 
@@ -47,6 +55,8 @@ def refresh_rulebook() -> Rulebook:
     if rulebook is None or rulebook.version != version:
         rulebook = compile_publication(version, read_publication(version))
         _holder.rulebook = rulebook
+    if replicas.is_alone():
+        return rulebook  # the primary has to confirm it before anybody else hears of it
     _holder.checked_at = time.monotonic()
     # (What a transaction reads of itself may never be true for others.)
     if version and not connection.in_atomic_block and not cache.holds_rulebook(version):

@@ -3,17 +3,16 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from achievements import keys, live
+from achievements import keys, live, replicas
 from achievements.documents import Document, Stamp, cut_body, encode_json
 from achievements.filling import Built, Recipe, fetch_document, fetch_documents, refresh_documents
-from achievements.privacy import find_private
+from achievements.reading import read_here, read_users
 from achievements.rulebooks import get_rulebook
 from achievements.selectors import (
     Standing,
     read_catalogue,
     read_definition,
     read_profiles,
-    read_revisions,
     read_standings,
     show_standings,
 )
@@ -81,10 +80,13 @@ def fetch_definition(slug: str) -> Document:
 
 def _make_profile_recipe(by_name: Mapping[str, int]) -> Recipe:
     def build(names: Sequence[str]) -> dict[str, Built]:
-        user_ids = [by_name[name] for name in names]
-        stamps = _read_stamps(user_ids)
-        profiles = read_profiles(user_ids)
-        return {n: Built(encode_json(profiles[by_name[n]]), stamps[by_name[n]]) for n in names}
+        found = read_users([by_name[name] for name in names], read_profiles)
+        return {
+            name: Built(
+                encode_json(found.rows[by_name[name]]), found.stamps[by_name[name]], found.is_sure
+            )
+            for name in names
+        }
 
     return Recipe(
         kind="achievements",
@@ -99,18 +101,19 @@ def _make_progress_recipe(
 ) -> Recipe:
     def build(names: Sequence[str]) -> dict[str, Built]:
         user_ids = [by_name[name] for name in names]
-        if not tell:  # for a reader; and before the rows are read, so that a later commit sees it
+        if tell:  # after a commit: read where it was written
+            found = read_here(user_ids, read_standings, revision_of=_revision_of)
+            tell(found.rows)
+        else:  # for a reader; marked before the rows are read, so that a later commit sees it
             live.mark_watched(user_ids)
-        private = find_private(user_ids)
-        standings = read_standings(user_ids)
-        if tell:
-            tell(standings)
+            found = read_users(user_ids, read_standings, revision_of=_revision_of)
         return {
             keys.name_progress(user_id): Built(
                 encode_json(show_standings(user_id, standing.entries)),
-                Stamp(standing.revision, user_id in private),
+                found.stamps[user_id],
+                found.is_sure,
             )
-            for user_id, standing in standings.items()
+            for user_id, standing in found.rows.items()
         }
 
     return Recipe(
@@ -121,20 +124,26 @@ def _make_progress_recipe(
     )
 
 
+def _revision_of(standing: Standing) -> int:
+    return standing.revision
+
+
 def _make_catalogue_recipe(read: Callable[[], dict[str, Any]]) -> Recipe:
+    def build(names: Sequence[str]) -> dict[str, Built]:
+        document = replicas.ask_primary(read)
+        is_sure = document is not None
+        if document is None:
+            document = replicas.read_alone(read)
+        return {name: Built(encode_json(document), Stamp(0), is_sure) for name in names}
+
     return Recipe(
         kind="catalogue",
         # A publication is a new edition; beside it only rarity moves.
         edition=get_rulebook().version,
         ttl_seconds=lambda stamp: keys.DEFINITION_TTL_SECONDS,
-        build=lambda names: {name: Built(encode_json(read()), Stamp(0)) for name in names},
+        build=build,
         fresh_seconds=keys.CATALOGUE_FRESH_SECONDS,
     )
-
-
-def _read_stamps(user_ids: Sequence[int]) -> dict[int, Stamp]:
-    private = find_private(user_ids)
-    return {u: Stamp(revision, u in private) for u, revision in read_revisions(user_ids).items()}
 
 
 def _choose_ttl(stamp: Stamp, ttl_seconds: int) -> int:

@@ -61,6 +61,7 @@ class StepWriter:
         self.now = datetime.now(UTC)
         self.applied = 0
         self.unlocks: list[UnlockRow] = []
+        self.imported: list[UnlockRow] = []
         self.revocations: list[RevocationRow] = []
         self.notifications: list[NotificationRow] = []
         self.evidence: list[EvidenceRow] = []
@@ -78,6 +79,22 @@ class StepWriter:
         else:
             self._add(user_id, step, set())
 
+    def add_import(
+        self,
+        user_id: int,
+        step: Step,
+        rows: Sequence[UnlockRow],
+        gained: Iterable[tuple[int, int]],
+    ) -> None:
+        """Add levels that come with a time of their own instead of an event.
+
+        `step.progress` holds them already; `gained` are those that it did not hold before.
+        """
+        self._add(user_id, step, set(), rows)
+        self.imported += rows
+        for key in gained:
+            self.tallies[key] += 1
+
     def write(self) -> BatchResult:
         """Store everything inside the caller's transaction."""
         if self.suspects:
@@ -91,6 +108,7 @@ class StepWriter:
         if self.evidence:
             tables.renew_evidence(self.evidence)
         tables.insert_unlocks(self.unlocks)
+        tables.put_unlocks(self.imported)
         tables.insert_notifications(self.notifications)
         tables.insert_seen(self.seen)
         # Last, because these rows are shared by all users: locked for the shortest time.
@@ -105,11 +123,17 @@ class StepWriter:
             events=self.events,
         )
 
-    def _add(self, user_id: int, step: Step, told: Container[tuple[int, int, int]]) -> None:
+    def _add(
+        self,
+        user_id: int,
+        step: Step,
+        told: Container[tuple[int, int, int]],
+        imported: Sequence[UnlockRow] = (),
+    ) -> None:
         row, before = step.progress, self.stored[user_id]
         self.applied += step.applied
         is_repeated = step.applied < len(self.events.get(user_id, ()))
-        if step.unlocks or step.revoked or step.found or is_repeated:
+        if step.unlocks or step.revoked or step.found or is_repeated or imported:
             self.unlocking.add(user_id)
         if is_repeated:
             self.moved.add(user_id)
@@ -124,7 +148,8 @@ class StepWriter:
         if not before.state:
             self.tallies[tables.USERS_TALLY] += 1
         state = encode_progress(row)
-        if state != before.state:
+        # An earlier time alone changes the profile too: a document of before must know it is older.
+        if state != before.state or imported:
             if row.rulebook_version != self.rulebook.version:
                 row.rulebook_version = self.rulebook.version
                 state = encode_progress(row)

@@ -4,12 +4,15 @@ Raw SQL, because a batch of 500 through model instances costs more than the data
 Every statement names user_id, so each one touches only the partitions of its users.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from django.conf import settings
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection, connections
+
+from achievements.claims import IMPORTED, HeldLevel
+from achievements.sources import name_database
 
 TALLY_SLOTS: Final = 64
 MAX_STATEMENT_BYTES: Final = 2_000_000  # well under the smallest max_allowed_packet in use
@@ -18,6 +21,9 @@ USERS_TALLY: Final = (0, 0)  # the pseudo achievement and level that count users
 
 # One parameter, a JSON list of keys, as a table: joined straight to, each key is one exact look-up.
 KEY_LIST: Final = "JSON_TABLE(%s, '$[*]' COLUMNS (id BIGINT PATH '$')) k"
+_PAIR_LIST: Final = (
+    "JSON_TABLE(%s, '$[*]' COLUMNS (user_id BIGINT PATH '$[0]', achievement_id INT PATH '$[1]')) k"
+)
 
 
 class StoredProgress(NamedTuple):
@@ -211,6 +217,23 @@ def insert_unlocks(rows: Sequence[UnlockRow]) -> None:
     )
 
 
+def put_unlocks(rows: Sequence[UnlockRow]) -> None:
+    """Write levels as they are given, over whatever stands there, revoked or not."""
+    columns = ("unlocked_at", "test_result_id", "rulebook_version")
+    by_mysql = ", ".join(f"{c} = VALUES({c})" for c in columns)
+    by_other = ", ".join(f"{c} = excluded.{c}" for c in columns)
+    rest = "revoked_reason = NULL, revoked_at = NULL"
+    _insert(
+        "user_achievements (user_id, achievement_id, level, unlocked_at, test_result_id,"
+        " rulebook_version)",
+        rows,
+        mysql_conflict=f"ON DUPLICATE KEY UPDATE {by_mysql}, {rest}",
+        other_conflict=(
+            f"ON CONFLICT (user_id, achievement_id, level) DO UPDATE SET {by_other}, {rest}"
+        ),
+    )
+
+
 def revoke_unlocks(rows: Sequence[RevocationRow]) -> None:
     _update(
         "UPDATE user_achievements SET revoked_at = %s, revoked_reason = %s"
@@ -233,7 +256,9 @@ def read_revision_rows(user_ids: Sequence[int]) -> list[tuple[int, int]]:
     rows: list[tuple[int, int]] = []
     for part in _split(sorted(user_ids)):
         rows += fetch_all(
-            f"SELECT user_id, revision FROM user_progress WHERE user_id IN ({_marks(part)})", part
+            f"SELECT user_id, revision FROM user_progress WHERE user_id IN ({_marks(part)})",
+            part,
+            using=name_database(),
         )
     return rows
 
@@ -246,8 +271,48 @@ def read_unlock_rows(user_ids: Sequence[int]) -> list[tuple[int, int, int, datet
             f"SELECT user_id, achievement_id, level, unlocked_at FROM user_achievements"
             f" WHERE user_id IN ({_marks(part)}) AND revoked_at IS NULL",
             part,
+            using=name_database(),
         )
     return [(user, achievement, level, _read_time(at)) for user, achievement, level, at in rows]
+
+
+def read_levels(
+    pairs: Collection[tuple[int, int]],
+) -> dict[int, dict[tuple[int, int], HeldLevel]]:
+    """Return, by user and by (achievement_id, level), what there is of these
+    (user_id, achievement_id), revoked levels included.
+    """
+    columns = "a.user_id, a.achievement_id, level, unlocked_at, rulebook_version, revoked_at"
+    rows: list[Any] = []
+    if pairs and is_mysql():
+        # By list for the same reason as in lock_progress: each pair is one look-up.
+        rows = fetch_all(
+            f"SELECT {columns} FROM {_PAIR_LIST} STRAIGHT_JOIN user_achievements a"
+            " ON a.user_id = k.user_id AND a.achievement_id = k.achievement_id",
+            [f"[{','.join(f'[{user_id},{other}]' for user_id, other in sorted(pairs))}]"],
+        )
+    else:
+        for part in _split(sorted({user_id for user_id, _ in pairs})):
+            rows += fetch_all(
+                f"SELECT {columns} FROM user_achievements a WHERE user_id IN ({_marks(part)})", part
+            )
+    held: dict[int, dict[tuple[int, int], HeldLevel]] = {}
+    for user_id, achievement_id, level, at, version, revoked_at in rows:
+        held.setdefault(user_id, {})[achievement_id, level] = HeldLevel(
+            _read_time(at), version, revoked_at is not None
+        )
+    return held
+
+
+def read_states(user_ids: Sequence[int]) -> dict[int, bytes]:
+    """Return the packed rows of the users who have one, without a lock."""
+    rows: dict[int, bytes] = {}
+    for part in _split(sorted(user_ids)):
+        found = fetch_all(
+            f"SELECT user_id, state FROM user_progress WHERE user_id IN ({_marks(part)})", part
+        )
+        rows.update((user_id, bytes(state)) for user_id, state in found)
+    return rows
 
 
 def _read_time(value: Any) -> datetime:
@@ -257,12 +322,16 @@ def _read_time(value: Any) -> datetime:
 
 
 def read_origins(user_ids: Sequence[int]) -> list[tuple[int, int, int, int]]:
-    """Return (user_id, achievement_id, level, rulebook_version) of what these users hold."""
+    """Return (user_id, achievement_id, level, rulebook_version) of what these users earned here.
+
+    What was imported is left out: no rulebook of ours can say that it was not earned.
+    """
     rows: list[tuple[int, int, int, int]] = []
     for part in _split(sorted(user_ids)):
         rows += fetch_all(
             f"SELECT user_id, achievement_id, level, rulebook_version FROM user_achievements"
-            f" WHERE user_id IN ({_marks(part)}) AND revoked_at IS NULL",
+            f" WHERE user_id IN ({_marks(part)}) AND revoked_at IS NULL"
+            f" AND rulebook_version <> {IMPORTED}",
             part,
         )
     return rows
@@ -325,8 +394,11 @@ def list_keys(keys: Sequence[int]) -> str:
     return f"[{','.join(map(str, keys))}]"
 
 
-def fetch_all(sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
-    with connection.cursor() as cursor:
+def fetch_all(
+    sql: str, parameters: Sequence[Any] = (), *, using: str = DEFAULT_DB_ALIAS
+) -> list[Any]:
+    """Only what is displayed is read `using` another database than the one that is written."""
+    with connections[using].cursor() as cursor:
         cursor.execute(sql, parameters)
         return list(cursor.fetchall())
 

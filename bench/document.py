@@ -14,7 +14,7 @@ from bench.report import FOLDER
 
 PAGE: Final = Path("docs/performance.md")
 PICTURE: Final = Path("docs/performance-engine.svg")
-NAMES: Final = ("engine", "pipeline", "display")
+NAMES: Final = ("engine", "storage", "pipeline", "display")
 
 
 def main() -> int:

@@ -62,9 +62,9 @@ def measure_on_servers(report: Report, servers: dict[str, str], wanted: list[str
 
     # Only now: they import models.
     from bench.celery_drain import measure_celery
+    from bench.engine_storage import measure_storage
     from bench.population import make_templates, prepare_database
     from bench.ready import measure_display
-    from bench.storage import measure_storage
 
     rulebook = prepare_database()
     templates = make_templates(rulebook)

@@ -66,12 +66,24 @@ class Users:
         self._next = 0
 
     def take(self, count: int) -> Iterator[Taken]:
-        draw, positions, pasts = self._random.random, self._positions, self.pasts
+        draw = self._random.random
         for _ in range(count):
-            index = int(draw() * self.count)
-            position = positions[index]
-            positions[index] += 1
-            yield Taken(self.first + index, position, pasts[index % PASTS].chain[position])
+            yield self._take(int(draw() * self.count))
+
+    def take_batch(self, size: int) -> list[Taken]:
+        """Return one event each of so many different users."""
+        return [self._take(index) for index in self._random.sample(range(self.count), size)]
+
+    def _take(self, index: int) -> Taken:
+        position = self._positions[index]
+        self._positions[index] += 1
+        return Taken(self.first + index, position, self.pasts[index % PASTS].chain[position])
+
+    def grow(self, count: int) -> None:
+        """Insert more users, up to `count`: those who came since, with higher ids."""
+        before, self.count = self.count, count
+        self._positions.extend(bytes(count - before))
+        self.insert(above=before)
 
     def take_next(self, count: int) -> Iterator[Taken]:
         """Return the first events of users whom nobody took yet, in order."""
@@ -101,14 +113,16 @@ class Users:
             )
             cursor.execute("DROP TEMPORARY TABLE held")
 
-    def insert(self) -> None:
+    def insert(self, *, above: int = 0) -> None:
         """Fill user_progress inside the server: a past a row, joined to as many numbers.
+
+        `above` leaves out the first users, who are there already.
 
         In a random order, so that pages are as full as those of users who came over years:
         rows in order, or evenly scattered, leave all pages equally full, and then the first
         that grow split all of them.
         """
-        say(f"{self.count:,} users are inserted")
+        say(f"{self.count - above:,} users are inserted")
         with connection.cursor() as cursor:
             cursor.execute(
                 "CREATE TEMPORARY TABLE pasts (id INT PRIMARY KEY, state LONGBLOB NOT NULL)"
@@ -119,7 +133,7 @@ class Users:
             )
             cursor.execute(
                 "CREATE TEMPORARY TABLE arrivals ENGINE=MyISAM"
-                f" SELECT seq AS user FROM seq_0_to_{self.count - 1} ORDER BY RAND(7)"
+                f" SELECT seq AS user FROM seq_{above}_to_{self.count - 1} ORDER BY RAND(7)"
             )
             cursor.execute(
                 "INSERT INTO user_progress (user_id, revision, state)"

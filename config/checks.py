@@ -1,6 +1,7 @@
 """System checks across settings: combinations that start but would lose or leak something."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
@@ -172,6 +173,38 @@ def check_isolation(
     return found
 
 
+def check_replicas(app_configs: Iterable[AppConfig] | None, **kwargs: object) -> list[CheckMessage]:
+    """The URLs are not repeated: they hold passwords."""
+    if not settings.REPLICAS:
+        return []
+    primary = _find_place(settings.DATABASES["default"])
+    places = [_find_place(settings.DATABASES[alias]) for alias in settings.REPLICAS]
+    if primary is None:
+        problem = "it is set, but the database is SQLite, which has no replicas"
+    elif None in places:
+        problem = f"number {places.index(None) + 1} is not a MySQL or MariaDB database"
+    elif primary in places:
+        problem = f"number {places.index(primary) + 1} is the primary itself (DATABASE_URL)"
+    elif len(set(places)) < len(places):
+        problem = "a server is named twice"
+    else:
+        return []
+    return [
+        Error(
+            f"REPLICA_URLS: {problem}.",
+            hint="Name each replica once, as mysql://USER:PASSWORD@HOST:PORT/NAME, or unset it.",
+            id="laurel.E012",
+        )
+    ]
+
+
+def _find_place(database: Mapping[str, Any]) -> tuple[str, int] | None:
+    """Return a server's host and port; None where there is no server."""
+    if not str(database["ENGINE"]).endswith("mysql"):
+        return None
+    return str(database.get("HOST", "")).lower(), int(database.get("PORT") or 3306)
+
+
 def check_partitions(
     app_configs: Iterable[AppConfig] | None, **kwargs: object
 ) -> list[CheckMessage]:
@@ -242,7 +275,7 @@ def check_sharding(app_configs: Iterable[AppConfig] | None, **kwargs: object) ->
             f"DATABASE_SHARDING is {settings.DATABASE_SHARDING}, but DATABASE_URL is not of MySQL.",
             hint="Let DATABASE_URL name its MySQL port (VTGate's, TiDB's), or set"
             " DATABASE_SHARDING=none.",
-            id="laurel.E021",
+            id="laurel.E013",
         )
     ]
 
@@ -268,6 +301,7 @@ ALL_CHECKS: tuple[Callable[..., list[CheckMessage]], ...] = (
     check_consumers,
     check_secrets,
     check_isolation,
+    check_replicas,
     check_partitions,
     check_sqlite_in_production,
     check_sharding,

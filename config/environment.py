@@ -87,7 +87,37 @@ def read_database(name: str, default: str, *, base_dir: Path) -> dict[str, Any]:
 
     Query parameters of the URL become driver options and win over the defaults set here.
     """
-    url = read_text(name, default) or default
+    return _build_database(read_text(name, default) or default, name=name, base_dir=base_dir)
+
+
+def read_replicas(
+    name: str, *, primary: dict[str, Any], timeout_seconds: int, base_dir: Path
+) -> dict[str, dict[str, Any]]:
+    """The databases replica_1, replica_2 ... of a list of URLs, and the primary for short reads.
+
+    Empty without any URL.
+    """
+    urls = read_list(name)
+    if not urls:
+        return {}
+    databases = {"primary_reads": primary}
+    for number, url in enumerate(urls, start=1):
+        databases[f"replica_{number}"] = _build_database(url, name=name, base_dir=base_dir)
+    timeouts = dict.fromkeys(("connect_timeout", "read_timeout", "write_timeout"), timeout_seconds)
+    return {
+        alias: {
+            **database,
+            "OPTIONS": {**database["OPTIONS"], **timeouts},
+            "FOR_READS": True,
+            # One that fails is asked over a new connection, or another one is asked.
+            "CONN_HEALTH_CHECKS": False,
+            "TEST": {"MIRROR": "default"},
+        }
+        for alias, database in databases.items()
+    }
+
+
+def _build_database(url: str, *, name: str, base_dir: Path) -> dict[str, Any]:
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in {"sqlite", "mysql", "mariadb"}:
         # The URL is not repeated: it may hold a password.
@@ -96,7 +126,7 @@ def read_database(name: str, default: str, *, base_dir: Path) -> dict[str, Any]:
         )
     if scheme == "sqlite":
         return _build_sqlite(env.db_url_config(url), base_dir=base_dir)
-    return _build_mysql(env.db_url_config(f"mysql://{rest}"), name=name)
+    return _build_mysql(env.db_url_config(f"mysql://{rest}", engine="config.mysql"), name=name)
 
 
 def _build_sqlite(database: dict[str, Any], *, base_dir: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import secrets
 
 import structlog
+from django.conf import settings
 from django.core.cache import cache as default_cache
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
@@ -10,8 +11,11 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from achievements import replicas
+
 logger = structlog.get_logger(__name__)
 
+UNREACHABLE = "unreachable"
 # Enough names to meet every master of a Redis Cluster.
 PROBE_NAMES = tuple(f"readyz:probe:{number}" for number in range(16))
 
@@ -26,15 +30,23 @@ def show_liveness(request: HttpRequest) -> JsonResponse:
 @require_safe
 @never_cache
 def show_readiness(request: HttpRequest) -> JsonResponse:
-    """503 when requests cannot be served; 200 and `degraded` when they are only slower."""
+    """503 when requests cannot be served; 200 and `degraded` when they are slower, or only read."""
     checks = {"database": check_database(), "cache": check_cache()}
-    if checks["database"] != "ok":
+    can_read = False
+    if replicas.are_configured():
+        answering, every = replicas.count_answering(), len(settings.REPLICAS)
+        checks["replicas"] = "ok" if answering == every else f"{answering} of {every}"
+        can_read = answering > 0
+    if checks["database"] != "ok" and not (checks["database"] == UNREACHABLE and can_read):
         return JsonResponse({"status": "unavailable", "checks": checks}, status=503)
-    status = "ok" if checks["cache"] == "ok" else "degraded"
+    status = "ok" if set(checks.values()) == {"ok"} else "degraded"
     return JsonResponse({"status": status, "checks": checks})
 
 
 def check_database() -> str:
+    # Where there are replicas, it says within their short time whether the primary is away.
+    if replicas.are_configured() and replicas.ask_primary(lambda: True) is None:
+        return UNREACHABLE
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
@@ -44,7 +56,7 @@ def check_database() -> str:
         logger.warning("database_not_ready", error=str(error))
         # A connection that broke is closed, or every later probe would meet it again.
         connection.close()
-        return "unreachable"
+        return UNREACHABLE
 
 
 def check_cache() -> str:

@@ -16,6 +16,7 @@ from config.environment import (
     read_list,
     read_networks,
     read_rate,
+    read_replicas,
     read_secret,
     read_text,
 )
@@ -110,6 +111,17 @@ TEMPLATES: list[dict[str, Any]] = [
 DATABASES = {
     "default": read_database("DATABASE_URL", "sqlite:///var/laurel.sqlite3", base_dir=BASE_DIR),
 }
+# Replicas for what is displayed; everything that writes stays with the primary.
+REPLICA_MAX_LAG_SECONDS = read_int("REPLICA_MAX_LAG_SECONDS", 5, low=1, high=3600)
+_read_only = read_replicas(
+    "REPLICA_URLS",
+    primary=DATABASES["default"],
+    timeout_seconds=read_int("REPLICA_TIMEOUT_SECONDS", 1, low=1, high=60),
+    base_dir=BASE_DIR,
+)
+DATABASES.update(_read_only)
+REPLICAS = [alias for alias in _read_only if alias.startswith("replica_")]
+DATABASE_ROUTERS = ["config.database_router.DatabaseRouter"] if REPLICAS else []
 # Read when the tables of users are created; the migration records what it used.
 USER_TABLE_PARTITIONS = read_int("USER_TABLE_PARTITIONS", 8)
 # What spreads the rows of users over servers behind DATABASE_URL (docs/sharding.md).

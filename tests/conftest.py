@@ -18,7 +18,13 @@ from deploy.local.__main__ import start_servers
 from deploy.local.process import MissingProgram, StartError
 from deploy.local.worker import CeleryWorker
 
-pytest_plugins = ["tests.kafka", "tests.redis_servers", "tests.streams", "tests.statements.plugin"]
+pytest_plugins = [
+    "tests.kafka",
+    "tests.redis_servers",
+    "tests.replication",
+    "tests.streams",
+    "tests.statements.plugin",
+]
 
 ROOT = Path(__file__).resolve().parent.parent
 STACKS = ("embedded", "real")
@@ -112,10 +118,12 @@ def _empty_cache() -> Iterator[None]:
     yield
     from achievements.filling import _shelter
     from achievements.rarity import forget_tallies
+    from achievements.replicas import forget_replicas
     from achievements.rulebooks import forget_rulebook
 
     forget_rulebook()
     forget_tallies()
+    forget_replicas()
     _shelter.forget()
     from django.conf import settings
     from django.core.cache import cache

@@ -99,6 +99,8 @@ class MariaDB(LocalProcess):
         password = self.password
         return "\n".join(
             (
+                # Accounts are each server's own: nothing of this is for its replicas.
+                "SET SESSION sql_log_bin = 0;",
                 "CREATE DATABASE IF NOT EXISTS laurel CHARACTER SET utf8mb4;",
                 f"CREATE OR REPLACE USER laurel@'%' IDENTIFIED BY '{password}';",
                 "GRANT ALL PRIVILEGES ON `laurel`.* TO laurel@'%';",
@@ -118,6 +120,8 @@ class MariaDB(LocalProcess):
             f"--datadir={self.data_folder}",
             f"--socket={self.socket_file}",
             f"--pid-file={self.folder / 'server.pid'}",
+            # Of its own: a server that starts deletes all temporary tables that it finds in there.
+            f"--tmpdir={self.folder}",
             f"--init-file={self.folder / 'init.sql'}",
             f"--port={self.port}",
             f"--bind-address={HOST}",

@@ -2,7 +2,7 @@
 
 Runs until Ctrl-C. Ports are free ones unless PORT, EDGE_PORT, MARIADB_PORT, REDIS_PORT,
 BROKER_PORT, KAFKA_PORT or INFLUXDB_PORT name them. Data is in a temporary folder unless STACK_DATA
-names one, which is kept.
+names one, which is kept. REPLICAS=2 adds two replicas of MariaDB for what is displayed.
 """
 
 import os
@@ -29,10 +29,12 @@ from deploy.local.process import (
     make_folder,
 )
 from deploy.local.program import PROGRAMS, ROOT, SiteProcess
+from deploy.local.replication import ReplicatedMariaDB
 from deploy.local.servers import MariaDB, Redis
 
 SERVER_NAMES = ("mariadb", "redis", "broker", "kafka", "influxdb", "edge")
 WEB_PORT = 8000
+MOST_REPLICAS = 4
 LOOK_SECONDS = 0.2
 
 
@@ -41,7 +43,9 @@ class Stack:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.console = Console([*SERVER_NAMES, *(program.name for program in PROGRAMS)])
+        self.replica_count = read_replica_count()
+        names = [*SERVER_NAMES, *(f"replica-{n + 1}" for n in range(self.replica_count))]
+        self.console = Console([*names, *(program.name for program in PROGRAMS)])
         self.processes: list[LocalProcess] = []
         self.ended: set[str] = set()
         self.environment = {
@@ -94,7 +98,8 @@ class Stack:
             process.kill()
 
     def _start_servers(self) -> None:
-        mariadb = MariaDB(port=read_port("MARIADB_PORT"), folder=self.folder / "mariadb")
+        make_mariadb = ReplicatedMariaDB if self.replica_count else MariaDB
+        mariadb = make_mariadb(port=read_port("MARIADB_PORT"), folder=self.folder / "mariadb")
         redis = Redis(port=read_port("REDIS_PORT"), folder=self.folder / "redis")
         broker = Redis(port=read_port("BROKER_PORT"), folder=self.folder / "broker")
         broker.name = "broker"
@@ -107,6 +112,7 @@ class Stack:
             CELERY_BROKER_URL=broker.url,
             KAFKA_BOOTSTRAP_SERVERS=kafka.bootstrap_servers,
         )
+        self._start_replicas(mariadb)
         try:
             influxdb = InfluxDB(port=read_port("INFLUXDB_PORT"), folder=self.folder / "influxdb")
         except MissingProgram as error:
@@ -114,6 +120,16 @@ class Stack:
             return
         self._start(influxdb)
         self.environment["INFLUXDB_URL"] = influxdb.url
+
+    def _start_replicas(self, primary: MariaDB) -> None:
+        urls = []
+        for number in range(1, self.replica_count + 1):
+            folder = self.folder / f"replica-{number}"
+            replica = ReplicatedMariaDB(number + 1, follows=primary, folder=folder)
+            self._start(replica)
+            urls.append(replica.url)
+        if urls:
+            self.environment["REPLICA_URLS"] = ",".join(urls)
 
     def _start_edge(self) -> None:
         ports = {process.name: process.port for process in self._list_site()}
@@ -207,6 +223,13 @@ def read_port(variable: str) -> int | None:
         return None
     if not text.isdigit() or not 0 < int(text) < 65536 or not is_free(int(text)):
         raise StartError(f"{variable}={text} cannot be used: not a port, or taken. Leave it out.")
+    return int(text)
+
+
+def read_replica_count() -> int:
+    text = os.environ.get("REPLICAS") or "0"
+    if not text.isdigit() or int(text) > MOST_REPLICAS:
+        raise StartError(f"REPLICAS={text}: a number from 0 to {MOST_REPLICAS} is meant.")
     return int(text)
 
 

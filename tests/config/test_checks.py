@@ -26,6 +26,19 @@ PRODUCTION = {
 }
 
 
+def place(*hosts: str) -> dict[str, object]:
+    """Databases on these hosts, the primary first; without a host it is SQLite."""
+    names = ["default", *(f"replica_{n}" for n in range(1, len(hosts)))]
+    return {
+        name: {
+            "ENGINE": "config.mysql" if host else "django.db.backends.sqlite3",
+            "HOST": host,
+            "OPTIONS": {"isolation_level": "read committed"},
+        }
+        for name, host in zip(names, hosts, strict=True)
+    }
+
+
 def run_checks() -> list[CheckMessage]:
     return [message for check in checks.ALL_CHECKS for message in check(None)]
 
@@ -70,6 +83,14 @@ def test_the_embedded_default_is_accepted(settings) -> None:
             },
             ["laurel.E007"],
         ),
+        ({"REPLICAS": ["replica_1", "replica_2"], "DATABASES": place("a", "b", "c")}, []),
+        ({"REPLICAS": ["replica_1"], "DATABASES": place("a", "A")}, ["laurel.E012"]),
+        (
+            {"REPLICAS": ["replica_1", "replica_2"], "DATABASES": place("a", "b", "b")},
+            ["laurel.E012"],
+        ),
+        ({"REPLICAS": ["replica_1"], "DATABASES": place("a", "")}, ["laurel.E012"]),
+        ({"REPLICAS": ["replica_1"], "DATABASES": place("", "b")}, ["laurel.E012", "laurel.W001"]),
         ({"USER_TABLE_PARTITIONS": 0}, ["laurel.E008"]),
         ({"USER_TABLE_PARTITIONS": 8193}, ["laurel.E008"]),
         ({"ALLOWED_HOSTS": []}, ["laurel.E009"]),
@@ -114,6 +135,6 @@ def test_a_web_server_refuses_to_start_on_an_error(settings) -> None:
 def test_only_a_database_that_speaks_mysql_can_be_sharded(settings) -> None:
     settings.DATABASE_SHARDING = "vitess"
     found = [error.id for error in checks.check_sharding(None)]
-    assert found == ([] if connection.vendor == "mysql" else ["laurel.E021"])
+    assert found == ([] if connection.vendor == "mysql" else ["laurel.E013"])
     settings.DATABASE_SHARDING = "none"
     assert checks.check_sharding(None) == []

@@ -41,7 +41,7 @@ def test_a_refused_database_url_is_not_repeated(put) -> None:
 def test_mysql_is_read_committed_and_strict(put, scheme) -> None:
     put(f"{scheme}://laurel:p%40ss@db:3307/laurel?read_timeout=7")
     database = environment.read_database("SOME_NAME", "", base_dir=Path())
-    assert database["ENGINE"] == "django.db.backends.mysql"
+    assert database["ENGINE"] == "config.mysql"
     assert (database["HOST"], database["PORT"], database["PASSWORD"]) == ("db", 3307, "p@ss")
     assert database["OPTIONS"]["isolation_level"] == "read committed"
     assert database["OPTIONS"]["charset"] == "utf8mb4"

@@ -1,9 +1,11 @@
 """Named exceptions: statements that look beyond named users, or read more than they return.
 
-The key is the shape as the report of a failed run prints it. `is_usual_only` marks what is sent
-only where nothing is sharded.
+The key is the shape as the report of a failed run prints it; a * stands for anything.
+`is_usual_only` marks what is sent only where nothing is sharded, `is_sum` what returns one row of
+the whole slice that it reads.
 """
 
+from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 
@@ -11,6 +13,11 @@ class Maintenance(NamedTuple):
     shape: str
     reason: str
     is_usual_only: bool = False
+    is_sum: bool = False
+
+
+def find_maintenance(shape: str) -> Maintenance | None:
+    return next((named for named in MAINTENANCE if fnmatchcase(shape, named.shape)), None)
 
 
 DRAIN = "who drains the outbox takes the oldest rows of every shard: one read a batch"
@@ -67,6 +74,24 @@ MAINTENANCE: tuple[Maintenance, ...] = (
         STAFF,
     ),
 )
+
+# Everything of a table, in slices of users; refused where something shards the database.
+MAINTENANCE += tuple(
+    Maintenance(shape, "repartition " + reason, is_usual_only=True, is_sum=is_sum)
+    for shape, reason, is_sum in (
+        ("SELECT … FROM * WHERE user_id > ? ORDER BY user_id LIMIT ?", "walks a table", False),
+        ("SELECT … FROM * WHERE user_id > ? ORDER BY user_id LIMIT ? OFFSET ?", "cuts it", False),
+        (
+            "SELECT COUNT(*), COALESCE(SUM(CAST(CONV(LEFT(MD5(* WHERE user_id > ? AND user_id <= ?",
+            "compares a slice with its copy",
+            True,
+        ),
+        ("INSERT IGNORE INTO *__new (*) SELECT * STRAIGHT_JOIN * ON t.user_id = k.id FOR SHARE",
+         "copies a slice", False),
+        ("INSERT INTO *__trial (*) SELECT … FROM * LIMIT ?", "tries it on a few rows", True),
+        ("SELECT COUNT(*) FROM (SELECT ? FROM * LIMIT ?) AS counted", "counts up to a limit", True),
+    )
+)  # fmt: skip
 
 # Reads more rows than it returns, of its users alone: why these are few.
 HELD = "a user holds a row a level of the catalogue at most"

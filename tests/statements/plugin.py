@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.statements.judge import Unreadable, find_faults, list_named_tables, normalise, parse
-from tests.statements.maintenance import MAINTENANCE
+from tests.statements.maintenance import MAINTENANCE, find_maintenance
 from tests.statements.recorder import FOLDER_VARIABLE, Statement, read_statements
 
 # Databases of others have tables of their own, whatever these are called.
@@ -52,8 +52,10 @@ def judge_statements(statements: Iterable[Statement], tables: list[str]) -> Repo
             shape, faults = statement.sql, [f"cannot be read: {error}"]
         if not faults:
             continue
-        seen.add(shape)
-        if any(m.shape == shape and not (is_routed and m.is_usual_only) for m in MAINTENANCE):
+        named = find_maintenance(shape)
+        if named:
+            seen.add(named.shape)
+        if named and not (is_routed and named.is_usual_only):
             continue
         lines = problems.setdefault((shape, statement.sharding), _describe(shape, faults))
         where = f" (DATABASE_SHARDING={statement.sharding})" if is_routed else ""

@@ -1,0 +1,166 @@
+"""What a repartition would take (services floor): sizes, time, space, who waits, what forbids it.
+
+The server is asked and tried, on a scratch copy of a few thousand rows, rather than known.
+"""
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from django.db import DatabaseError, connection
+
+from achievements.partitions import read_partition_count
+from achievements.repartition import Unfinished, find_conflict, is_swapped, read_unfinished
+from achievements.shadow import execute, list_columns, quote_columns
+from achievements.tables import fetch_all
+
+BIG_TABLE_ROWS: Final = 100_000
+TRIAL_ROWS: Final = 2_000
+EMPTY_PARTITION_BYTES: Final = 128 * 1024
+VERIFICATION_SHARE: Final = 1.4  # copying, and reading both tables once more
+ONLINE_CLAUSES: Final = ("ALGORITHM=INPLACE, LOCK=NONE", "ALGORITHM=COPY, LOCK=NONE")
+
+
+class Plan(NamedTuple):
+    """One table. `space_bytes` is what both copies need at once beyond what there is now."""
+
+    table: str
+    method: str  # copy or alter
+    partitions_now: int
+    partitions: int
+    rows: int
+    is_big: bool
+    bytes: int
+    space_bytes: int
+    seconds: float
+    has_waiting_writers: bool
+    unfinished: Unfinished | None
+    conflict: str
+
+    @property
+    def has_work(self) -> bool:
+        return self.partitions_now != self.partitions or self.unfinished is not None
+
+
+class Trial(NamedTuple):
+    """What the server did with the scratch copy."""
+
+    refusals: dict[str, str]  # by clause; "" where it was accepted
+    rows_per_second: float
+
+    @property
+    def is_native_online(self) -> bool:
+        return not all(self.refusals.values())
+
+
+def read_server() -> str:
+    [[version, comment]] = fetch_all("SELECT VERSION(), @@version_comment")
+    return str(version) if "MariaDB" in version else f"MySQL {version} ({comment})"
+
+
+def make_plan(*, table: str, partitions: int, method: str, trial: Trial, pause: float) -> Plan:
+    rows, size = _read_size(table)
+    unfinished = read_unfinished(table)
+    conflict = find_conflict(table, partitions)
+    if unfinished and method == "alter" and not conflict:
+        conflict = f"{table}: a copy is unfinished. Finish it with --method copy, or --abort it."
+    seconds = rows / trial.rows_per_second
+    return Plan(
+        table=table,
+        method=method,
+        partitions_now=read_partition_count(connection, table),
+        partitions=partitions,
+        rows=rows,
+        is_big=_has_more_rows(table, BIG_TABLE_ROWS),
+        bytes=size,
+        space_bytes=0
+        if unfinished and is_swapped(table)
+        else size + partitions * EMPTY_PARTITION_BYTES,
+        seconds=seconds * VERIFICATION_SHARE * (1 + pause) if method == "copy" else seconds,
+        has_waiting_writers=method == "alter" and not trial.is_native_online,
+        unfinished=unfinished,
+        conflict=conflict,
+    )
+
+
+def find_obstacle(plans: Sequence[Plan], *, may_lock: bool, free_bytes: int | None) -> str:
+    """Return why these plans must not be carried out, and the way out; "" if they may."""
+    for plan in plans:
+        if plan.conflict:
+            return plan.conflict
+        if plan.has_waiting_writers and plan.is_big and not may_lock:
+            return (
+                f"{plan.table} has more than {BIG_TABLE_ROWS:,} rows, and every writer would wait"
+                f" until it is copied, about {plan.seconds:,.0f} s. Use --method copy, or say"
+                " --allow-lock."
+            )
+    needed = max((plan.space_bytes for plan in plans), default=0)
+    if free_bytes is not None and needed > free_bytes:
+        return (
+            f"{needed / 1e6:,.0f} MB are needed beside the table, and only"
+            f" {free_bytes / 1e6:,.0f} MB are free on the disk of the data."
+        )
+    return ""
+
+
+def try_server(table: str, partitions: int) -> Trial:
+    """Copy a few rows, and ask for a repartition that lets writers go on; leaves nothing behind."""
+    scratch, columns = f"{table}__trial", list_columns(table)
+    execute(f"DROP TABLE IF EXISTS `{scratch}`")
+    execute(f"CREATE TABLE `{scratch}` LIKE `{table}`")
+    try:
+        started = time.monotonic()
+        execute(
+            f"INSERT INTO `{scratch}` ({quote_columns(columns)})"
+            f" SELECT {quote_columns(columns)} FROM `{table}` LIMIT {TRIAL_ROWS}"
+        )
+        seconds = time.monotonic() - started
+        [[rows]] = fetch_all(f"SELECT COUNT(*) FROM `{scratch}`")
+        # Without LOCK=NONE a server may accept a clause and copy behind a lock all the same.
+        refusals = {clause: _try_clause(scratch, clause, partitions) for clause in ONLINE_CLAUSES}
+    finally:
+        execute(f"DROP TABLE `{scratch}`")
+    return Trial(refusals, max(int(rows), 1) / max(seconds, 0.001))
+
+
+def read_free_bytes(table: str) -> int | None:
+    """Return what is free beside the table's files; None when they are not to be seen from here."""
+    [[folder, database]] = fetch_all("SELECT @@datadir, DATABASE()")
+    try:
+        # The very files, because a folder of this name may belong to another server.
+        if not any(Path(folder, database).glob(f"{table}[#.]*")):
+            return None
+        status = os.statvfs(folder)
+    except OSError:
+        return None
+    return status.f_bavail * status.f_frsize
+
+
+def _try_clause(scratch: str, clause: str, partitions: int) -> str:
+    try:
+        execute(
+            f"ALTER TABLE `{scratch}` {clause} PARTITION BY HASH(user_id) PARTITIONS {partitions}"
+        )
+    except DatabaseError as error:
+        return str(error.args[-1])
+    return ""
+
+
+def _read_size(table: str) -> tuple[int, int]:
+    """Return rows and bytes as the server estimates them."""
+    [[rows, size]] = fetch_all(
+        "SELECT COALESCE(table_rows, 0), COALESCE(data_length + index_length, 0)"
+        " FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = %s",
+        [table],
+    )
+    return int(rows), int(size)
+
+
+def _has_more_rows(table: str, limit: int) -> bool:
+    # Estimates are far off after a bulk load; this counts no further than it must.
+    [[rows]] = fetch_all(
+        f"SELECT COUNT(*) FROM (SELECT 1 FROM `{table}` LIMIT {limit + 1}) counted"
+    )
+    return int(rows) > limit

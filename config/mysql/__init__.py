@@ -1,0 +1,1 @@
+"""Django's MySQL backend, with two things more (base.py)."""

@@ -1,0 +1,211 @@
+"""manage.py repartition: what it shows, and what it refuses and why."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db import connection
+
+from achievements.repartition_plan import Plan, find_obstacle, read_free_bytes
+from deploy.local.servers import MariaDB
+from tests.repartitioning import PARTITIONED, count_partitions, list_traces, run_sql
+from tests.repartitioning import usual_partitions as usual_partitions
+
+ROOT = Path(__file__).resolve().parents[2]
+UNLOCKS = "user_achievements"
+
+on_real_servers = [
+    pytest.mark.real,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("usual_partitions"),
+]
+
+
+def make_plan(**fields) -> Plan:
+    values = {
+        "table": UNLOCKS, "method": "copy", "partitions_now": 8, "partitions": 16, "rows": 10**9,
+        "is_big": True, "bytes": 10**11, "space_bytes": 10**11, "seconds": 20_000.0,
+        "has_waiting_writers": False, "unfinished": None, "conflict": "",
+    }  # fmt: skip
+    return Plan(**{**values, **fields})
+
+
+@pytest.mark.parametrize(
+    ("plans", "may_lock", "free_bytes", "expected"),
+    [
+        ([make_plan()], False, None, ""),
+        ([make_plan()], False, 2 * 10**11, ""),
+        ([make_plan()], False, 10**10, "100,000 MB are needed beside the table"),
+        ([make_plan(), make_plan(space_bytes=3 * 10**11)], False, 2 * 10**11, "300,000 MB"),
+        ([make_plan(has_waiting_writers=True)], False, None, "Use --method copy, or say --allow-l"),
+        ([make_plan(has_waiting_writers=True)], True, None, ""),
+        ([make_plan(has_waiting_writers=True, is_big=False)], False, None, ""),
+        ([make_plan(), make_plan(conflict="in the way")], True, None, "in the way"),
+    ],
+)  # fmt: skip
+def test_obstacles(plans, may_lock, free_bytes, expected) -> None:
+    obstacle = find_obstacle(plans, may_lock=may_lock, free_bytes=free_bytes)
+    assert expected in obstacle
+    assert bool(obstacle) == bool(expected)
+
+
+@pytest.mark.django_db
+def test_sqlite_has_no_partitions() -> None:
+    if connection.vendor == "mysql":
+        pytest.skip("MySQL has")
+    with pytest.raises(CommandError, match="sqlite has no partitions"):
+        call_command("repartition", partitions=16)
+
+
+@pytest.mark.real
+def test_what_is_sharded_has_none_either(db, settings) -> None:
+    settings.DATABASE_SHARDING = "vitess"
+    with pytest.raises(CommandError, match="DATABASE_SHARDING=vitess"):
+        call_command("repartition", partitions=16)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "--partitions must be from 1 to 1024"),
+        ({"partitions": 0}, "--partitions must be from 1 to 1024"),
+        ({"partitions": 1025}, "--partitions must be from 1 to 1024"),
+        ({"partitions": 9, "slice": 0}, "--slice must be from 1 to 100000"),
+        ({"partitions": 9, "pause": -1.0}, "--pause must be from 0 to 100"),
+        ({"partitions": 9, "table": ["achievements"]}, "--table must be one of .*not achievements"),
+        ({"partitions": 8}, "Nothing to do: notifications, .*have 8 already"),
+    ],
+)
+@pytest.mark.django_db(transaction=True)
+def test_bad_arguments(options, message) -> None:
+    with pytest.raises(CommandError, match=message):
+        call_command("repartition", **options)
+
+
+class TestOnRealServers:
+    pytestmark = on_real_servers
+
+    def test_a_dry_run_shows_the_plan_and_changes_nothing(self, capsys) -> None:
+        run_sql(f"INSERT INTO {UNLOCKS} SELECT seq, 1, 1, NOW(6), seq, 1, NULL, NULL"
+                " FROM seq_1_to_3000")  # fmt: skip
+        call_command("repartition", partitions=16, dry_run=True)
+        output = capsys.readouterr().out
+        assert "MariaDB" in output
+        assert "ALGORITHM=INPLACE, LOCK=NONE PARTITION BY ...: refused (" in output
+        assert "ALGORITHM=COPY, LOCK=NONE PARTITION BY ...: refused (LOCK=NONE is not" in output
+        assert "--method alter blocks writers" in output
+        for table in PARTITIONED:
+            assert f"{table}: 8 -> 16 partitions by copy, about " in output
+            assert count_partitions(table) == 8
+        assert re.search(rf"{UNLOCKS}: .* MB; needs [\d.]+ MB more, about \d+ s; writers go on",
+                         output)  # fmt: skip
+        assert list_traces() == []
+
+    def test_tables_that_are_done_already_are_left(self, capsys) -> None:
+        call_command("repartition", partitions=16, table=[UNLOCKS])
+        call_command("repartition", partitions=16)
+        output = capsys.readouterr().out
+        assert f"{UNLOCKS}: 16 partitions already, nothing to do" in output
+        assert {count_partitions(table) for table in PARTITIONED} == {16}
+        assert "Set USER_TABLE_PARTITIONS=16" in output
+
+    def test_a_plan_that_locks_a_big_table_is_refused(self) -> None:
+        run_sql(f"INSERT INTO {UNLOCKS} SELECT seq, 1, 1, NOW(6), seq, 1, NULL, NULL"
+                " FROM seq_1_to_100001")  # fmt: skip
+        options = {"partitions": 16, "table": [UNLOCKS], "method": "alter"}
+        with pytest.raises(CommandError, match="more than 100,000 rows"):
+            call_command("repartition", **options)
+        assert count_partitions(UNLOCKS) == 8
+        run_sql(f"DELETE FROM {UNLOCKS} WHERE user_id = 100001")
+        call_command("repartition", **options)
+        assert count_partitions(UNLOCKS) == 16
+        run_sql(f"INSERT INTO {UNLOCKS} VALUES (100001, 1, 1, NOW(6), 1, 1, NULL, NULL)")
+        call_command("repartition", **{**options, "partitions": 4, "allow_lock": True})
+        assert count_partitions(UNLOCKS) == 4
+
+    def test_one_at_a_time(self, monkeypatch) -> None:
+        monkeypatch.setattr("achievements.shadow.TURN_SECONDS", 0)
+        other = connection.copy()
+        other.connect()
+        with other.cursor() as cursor:
+            cursor.execute("SELECT GET_LOCK(CONCAT('repartition ', DATABASE()), 0)")
+        try:
+            with pytest.raises(CommandError, match="Another repartition is running"):
+                call_command("repartition", partitions=16)
+        finally:
+            other.close()
+
+    def test_a_transaction_that_stays_open_holds_it_up_and_nobody_else(self, monkeypatch) -> None:
+        """The writers pass between the attempts; giving up leaves a run that can go on."""
+        monkeypatch.setattr("achievements.shadow.MAX_LOCK_ATTEMPTS", 2)
+        run_sql(f"INSERT INTO {UNLOCKS} VALUES (5, 1, 1, NOW(6), 1, 1, NULL, NULL)")
+        other = connection.copy()
+        other.connect()
+        with other.cursor() as cursor:
+            cursor.execute("BEGIN")
+            cursor.execute(f"SELECT * FROM {UNLOCKS}")
+            with pytest.raises(CommandError, match="the table was never free"):
+                call_command("repartition", partitions=16, table=[UNLOCKS])
+            run_sql(f"INSERT INTO {UNLOCKS} VALUES (6, 1, 1, NOW(6), 1, 1, NULL, NULL)")
+            cursor.execute("COMMIT")
+        other.close()
+        call_command("repartition", partitions=16, table=[UNLOCKS])
+        assert run_sql(f"SELECT COUNT(*) FROM {UNLOCKS}") == [(2,)]
+        assert list_traces() == []
+
+    def test_the_disk_is_seen_where_the_files_are(self) -> None:
+        [[folder]] = run_sql("SELECT @@datadir")
+        free = read_free_bytes(UNLOCKS)
+        if os.access(folder, os.R_OK):
+            assert free is not None
+            assert free > 0
+        else:
+            assert free is None
+        assert read_free_bytes("no_such_table") is None
+
+    def test_a_table_that_was_never_partitioned(self) -> None:
+        run_sql("INSERT INTO profiles VALUES (1, 'Ada', 0, NOW(6))")
+        try:
+            call_command("repartition", partitions=4, table=["profiles"])
+            assert count_partitions("profiles") == 4
+            assert run_sql("SELECT display_name FROM profiles") == [("Ada",)]
+        finally:
+            run_sql("ALTER TABLE profiles REMOVE PARTITIONING")
+
+
+@pytest.mark.real
+def test_a_binary_log_that_forbids_triggers_is_explained() -> None:
+    with MariaDB({"innodb_log_file_size": "16M", "log-bin": "log", "server-id": 1}) as server:
+
+        def manage(*arguments: str) -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                [sys.executable, "-m", "manage", *arguments],
+                cwd=ROOT,
+                env={**os.environ, "DATABASE_URL": server.url},
+                capture_output=True,
+                text=True,
+                timeout=100,
+            )
+
+        assert manage("migrate").returncode == 0
+        run = ("repartition", "--partitions", "16", "--table", "user_progress")
+        refused = manage(*run)
+        assert refused.returncode == 1
+        assert "SET GLOBAL log_bin_trust_function_creators = 1" in refused.stderr
+        assert "Traceback" not in refused.stderr
+        import MySQLdb
+
+        admin = MySQLdb.connect(
+            host="127.0.0.1", port=server.port, user="admin", password=server.password
+        )
+        admin.cursor().execute("SET GLOBAL log_bin_trust_function_creators = 1")
+        admin.close()
+        done = manage(*run)
+        assert done.returncode == 0, done.stderr
+        assert "user_progress has 16 partitions" in done.stdout

@@ -1,0 +1,87 @@
+"""docs/growing.md speaks of what there is: its commands, options, settings, metrics and pages."""
+
+import re
+import shlex
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import get_commands, load_command_class
+from django.db import connection
+from prometheus_client import generate_latest
+
+from achievements.claims import CONFLICTS, OUTCOMES
+from achievements.engine import process_events
+from achievements.legacy_mapping import read_mapping
+from tests.factories import make_achievement, make_event, new_user, publish
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "growing.md"
+TEXT = PAGE.read_text()
+
+
+def list_command_lines() -> list[str]:
+    found = re.findall(r"manage\.py ([a-z_]+[^`\n#]*)", TEXT)
+    return sorted({line.split("  ")[0].strip() for line in found})
+
+
+@pytest.mark.parametrize("line", list_command_lines())
+def test_every_command_takes_these_arguments(line) -> None:
+    name, *arguments = shlex.split(line)
+    assert name in get_commands(), name
+    parser = load_command_class(get_commands()[name], name).create_parser("manage.py", name)
+    parser.parse_args([argument.rstrip(".,;:") for argument in arguments])
+
+
+def test_every_setting_is_one() -> None:
+    known = (ROOT / ".env.example").read_text()
+    names = set(re.findall(r"\b([A-Z]{2,}(?:_[A-Z]+)+)\b", TEXT)) - {"LEGACY_DATABASE_URL"}
+    assert len(names) >= 10
+    assert [name for name in sorted(names) if f"{name}=" not in known] == []
+
+
+def test_every_metric_is_one(db, client) -> None:
+    client.get("/api/v1/achievements")
+    known = set(re.findall(r"^# TYPE (\w+)", generate_latest().decode(), re.MULTILINE))
+    names = set(re.findall(r"\b((?:achievements|django)_[a-z_]+)(?:\b|\[)", TEXT))
+    names = {name.removesuffix("_bucket") for name in names} - {"django_"}
+    assert len(names) >= 12
+    unknown = [n for n in sorted(names) if not {n, f"{n}_total"} & known]
+    assert unknown == []
+    assert "laurel_edge_requests" in (ROOT / "deploy/nginx/edge.lua").read_text()
+
+
+def test_every_page_and_check_exists() -> None:
+    checks = (ROOT / "config" / "checks.py").read_text()
+    for identity in re.findall(r"laurel\.[EW]\d{3}", TEXT):
+        assert identity in checks
+    for name in re.findall(r"\b((?:docs|achievements)/[\w/-]+\.(?:md|py))", TEXT):
+        assert (ROOT / name).exists(), name
+    for reason in re.findall(r"^\| `(\w+)`(?:, `(\w+)`)?(?:, `(\w+)`)? \|", TEXT, re.MULTILINE):
+        assert {name for name in reason if name} <= {*CONFLICTS, *OUTCOMES}
+
+
+def test_the_mapping_can_be_read(db, tmp_path) -> None:
+    make_achievement("first-steps", {"count": "tests", "atLeast": 1})
+    make_achievement("centurion", {"count": "tests"}, 100, 1_000)
+    publish()
+    [text] = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
+    file = tmp_path / "mapping.yaml"
+    file.write_text(text)
+    assert sorted(read_mapping(file).levels) == [17, 18, 19]
+
+
+def test_the_way_back_reads_what_was_unlocked_here_since(db) -> None:
+    make_achievement("first", {"count": "tests", "atLeast": 1})
+    publish()
+    before, since = new_user(), new_user()
+    events: list[Any] = [
+        make_event(before, 1, at=datetime.fromisoformat("2026-11-30T12:00:00Z")),
+        make_event(since, 1, at=datetime.fromisoformat("2026-12-01T12:00:00Z")),
+    ]
+    process_events(events)
+    [sql] = re.findall(r"```sql\n(.*?)```", TEXT, re.DOTALL)
+    with connection.cursor() as cursor:
+        cursor.execute(sql.strip().rstrip(";"))
+        assert [row[:3] for row in cursor.fetchall()] == [(since, "first", 1)]
