@@ -253,7 +253,7 @@ def normalise(tree: exp.Expr) -> str:
             select.set("expressions", [exp.Var(this="…")])
     for values in list(tree.find_all(exp.Values)):
         values.set("expressions", values.expressions[:1])
-    for node in list(tree.find_all(exp.Placeholder, exp.Literal)):
+    for node in list(tree.find_all(exp.Placeholder, exp.Literal, exp.HexString)):
         if not isinstance(node.parent, exp.Ordered):  # the number of a column
             node.replace(exp.Var(this="?"))
     for node in list(tree.find_all(exp.In)):

@@ -34,6 +34,10 @@ MAINTENANCE: tuple[Maintenance, ...] = (
         "rebuild_users takes all users with history in slices of ids",
     ),
     Maintenance(
+        "SELECT … FROM profiles ORDER BY user_id ASC LIMIT ?",
+        "the front page lists who can be signed in as, in development alone",
+    ),
+    Maintenance(
         "SELECT DISTINCT … FROM notifications WHERE user_id > ? ORDER BY 1 ASC LIMIT ?",
         "prune takes all users with notifications in slices of ids",
     ),

@@ -131,7 +131,7 @@ def test_parameters_become_values() -> None:
         ("SELECT COUNT(*) AS `n` FROM outbox", "SELECT COUNT(*) AS n FROM outbox"),
         (
             "INSERT INTO outbox (user_id, event) VALUES (1, x'ff'), (2, '')",
-            "INSERT INTO outbox (user_id, event) VALUES (?, x'ff')",
+            "INSERT INTO outbox (user_id, event) VALUES (?, ?)",
         ),
     ],
 )
