@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from achievements import failpoints, metrics, tables
+from achievements import failpoints, metrics, tables, unlocks
 from achievements.advance import (
     History,
     Step,
@@ -196,6 +196,6 @@ def _read_origins(user_ids: Sequence[int]) -> dict[int, Origins]:
     if not user_ids:
         return {}
     origins: dict[int, dict[tuple[int, int], Rulebook]] = {user_id: {} for user_id in user_ids}
-    for user_id, achievement_id, level, version in tables.read_origins(user_ids):
+    for user_id, achievement_id, level, version in unlocks.read_origins(user_ids):
         origins[user_id][achievement_id, level] = get_past_rulebook(version)
     return dict(origins)

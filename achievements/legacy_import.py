@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-from achievements import tables
+from achievements import unlocks
 from achievements.advance import Step
 from achievements.claims import (
     IMPORTED,
@@ -34,7 +34,7 @@ from achievements.progress import judge_rules
 from achievements.rule import Rule
 from achievements.rulebook import Rulebook
 from achievements.store import BatchResult, StepWriter
-from achievements.tables import UnlockRow
+from achievements.unlocks import UnlockRow
 
 SLICE_ROWS: Final = 1_000
 # Ids are given before their rows are committed: a run starts this many rows before the last
@@ -128,7 +128,7 @@ def group_by_user(claims: Sequence[Claim]) -> dict[int, list[Claim]]:
 
 def read_held(by_user: UserClaims) -> dict[int, dict[Level, HeldLevel]]:
     """Return what the users hold of the achievements that they claim."""
-    return tables.read_levels(
+    return unlocks.read_levels(
         {(user, claim.achievement_id) for user, own in by_user.items() for claim in own}
     )
 

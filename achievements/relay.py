@@ -15,7 +15,8 @@ from django.db import close_old_connections, connection
 from achievements import bell, metrics
 from achievements.failpoints import reach
 from achievements.producer import EventProducer, Record
-from achievements.tables import OutboxKey, delete_outbox, fetch_all, is_mysql
+from achievements.statements import fetch_all, is_mysql
+from achievements.tables import OutboxKey, delete_outbox
 from achievements.topics import EVENTS_TOPIC, make_key
 
 BATCH_ROWS: Final = 1_000

@@ -14,7 +14,7 @@ from django.db import DatabaseError, connection
 from achievements.partitions import read_partition_count
 from achievements.repartition import Unfinished, find_conflict, is_swapped, read_unfinished
 from achievements.shadow import execute, list_columns, quote_columns
-from achievements.tables import fetch_all
+from achievements.statements import fetch_all
 
 BIG_TABLE_ROWS: Final = 100_000
 TRIAL_ROWS: Final = 2_000

@@ -14,7 +14,8 @@ from achievements.display import Catalogue, get_catalogue
 from achievements.models import Notification, UserProgress
 from achievements.progress import decode_progress, start_progress
 from achievements.standing import show_progress, show_unlock, write_time
-from achievements.tables import read_revision_rows, read_unlock_rows
+from achievements.tables import read_revision_rows
+from achievements.unlocks import read_unlock_rows
 
 WITHDRAWN: Final = {
     "slug": None, "name": "Withdrawn", "description": "This achievement was withdrawn.",

@@ -15,7 +15,7 @@ from typing import Any, Final
 from django.db import OperationalError, connection
 
 from achievements import failpoints
-from achievements.tables import fetch_all
+from achievements.statements import fetch_all
 from achievements.transactions import is_lock_conflict
 
 LOCK_WAIT_SECONDS: Final = 1  # so long, at the most, do writers queue behind a change of names

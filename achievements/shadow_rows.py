@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from achievements.shadow import execute, list_columns, name_shadow, quote_columns
-from achievements.tables import KEY_LIST, fetch_all, list_keys
+from achievements.statements import KEY_LIST, fetch_all, list_keys
 
 HIGHEST_USER: Final = 2**63 - 1
 _TEXT_TYPES: Final = ("char", "text", "binary", "blob", "json", "enum", "set")

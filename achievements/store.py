@@ -6,20 +6,14 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from achievements import tables
+from achievements import tables, unlocks
 from achievements.advance import Step
 from achievements.events import Event
 from achievements.progress import Progress, Unlock, encode_progress
 from achievements.rulebook import Rulebook
 from achievements.seen import MAX_RUN_IDS, pack_ids
-from achievements.tables import (
-    EvidenceRow,
-    NotificationRow,
-    RevocationRow,
-    SeenRow,
-    StoredProgress,
-    UnlockRow,
-)
+from achievements.tables import NotificationRow, SeenRow, StoredProgress
+from achievements.unlocks import EvidenceRow, RevocationRow, UnlockRow
 
 REVOCATION_REASON = "the test that earned it was invalidated"
 
@@ -98,17 +92,17 @@ class StepWriter:
     def write(self) -> BatchResult:
         """Store everything inside the caller's transaction."""
         if self.suspects:
-            told = set(tables.read_revoked(sorted(self.suspects)))
+            told = set(unlocks.read_revoked(sorted(self.suspects)))
             for user_id, step in self.suspects.items():
                 self._add(user_id, step, told)
         tables.store_progress(sorted(self.progress))
         # Revoked first: a level may be lost and earned again in one step.
         if self.revocations:
-            tables.revoke_unlocks(self.revocations)
+            unlocks.revoke_unlocks(self.revocations)
         if self.evidence:
-            tables.renew_evidence(self.evidence)
-        tables.insert_unlocks(self.unlocks)
-        tables.put_unlocks(self.imported)
+            unlocks.renew_evidence(self.evidence)
+        unlocks.insert_unlocks(self.unlocks)
+        unlocks.put_unlocks(self.imported)
         tables.insert_notifications(self.notifications)
         tables.insert_seen(self.seen)
         # Last, because these rows are shared by all users: locked for the shortest time.

@@ -8,7 +8,7 @@ from typing import Final
 
 from django.core.management import call_command
 
-from achievements import tables
+from achievements import tables, unlocks
 from achievements.catalogue import load_catalogue
 from achievements.events import Event
 from achievements.progress import decode_progress
@@ -45,13 +45,13 @@ class Population:
             ids = range(start, min(start + SLICE, self.size))
             tables.store_progress([(self.first + i, 1, self.template_of(i).row) for i in ids])
             if with_unlocks:
-                tables.insert_unlocks([unlock for i in ids for unlock in self._list_unlocks(i)])
+                unlocks.insert_unlocks([unlock for i in ids for unlock in self._list_unlocks(i)])
 
-    def _list_unlocks(self, index: int) -> Iterator[tables.UnlockRow]:
+    def _list_unlocks(self, index: int) -> Iterator[unlocks.UnlockRow]:
         held = decode_progress(self.template_of(index).row).unlocked
         for achievement_id, levels in held.items():
             for level in range(1, levels + 1):
-                yield tables.UnlockRow(self.first + index, achievement_id, level, START, None, 1)
+                yield unlocks.UnlockRow(self.first + index, achievement_id, level, START, None, 1)
 
     def template_of(self, index: int) -> Template:
         return self.templates[index % len(self.templates)]

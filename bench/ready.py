@@ -11,7 +11,7 @@ from urllib.request import urlopen
 
 from django.core.management import call_command
 
-from achievements import tables
+from achievements import tables, unlocks
 from achievements.progress import encode_progress, start_progress
 from achievements.rulebook import Rulebook
 from bench.load import find_generator, measure_requests
@@ -91,9 +91,9 @@ def insert_profiles(rulebook: Rulebook) -> None:
     unlocked = [rule.definition.achievement_id for rule in rulebook.rules][:UNLOCKS]
     for user_id in range(FIRST_USER, FIRST_USER + USERS):
         tables.store_progress([(user_id, 1, state)])
-        tables.insert_unlocks(
+        unlocks.insert_unlocks(
             [
-                tables.UnlockRow(user_id, achievement_id, 1, START + timedelta(hours=n), n, 1)
+                unlocks.UnlockRow(user_id, achievement_id, 1, START + timedelta(hours=n), n, 1)
                 for n, achievement_id in enumerate(unlocked, start=1)
             ]
         )

@@ -56,7 +56,7 @@ class Arrivals:
         self.count = self._count()
 
     def _count(self) -> int:
-        from achievements.tables import fetch_all
+        from achievements.statements import fetch_all
 
         return int(fetch_all(f"SELECT COUNT(*) FROM {ARRIVALS}")[0][0])
 

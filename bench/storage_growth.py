@@ -14,7 +14,7 @@ from achievements.engine import process_events
 from achievements.events import Event, decode_event
 from achievements.partitions import list_user_tables
 from achievements.rulebook import Rulebook
-from achievements.tables import fetch_all
+from achievements.statements import fetch_all
 from bench.pipeline_users import Users, make_pasts
 from bench.storage_arrivals import ARRIVALS
 from bench.storage_layouts import TABLE

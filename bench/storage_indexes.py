@@ -21,7 +21,8 @@ from achievements.models import Achievement
 from achievements.outcomes import read_outcome
 from achievements.rarity import forget_tallies, read_tallies
 from achievements.selectors import read_profiles
-from achievements.tables import fetch_all, read_origins
+from achievements.statements import fetch_all
+from achievements.unlocks import read_origins
 from bench.storage_arrivals import Arrivals
 from bench.storage_layouts import TABLE, Layout
 from bench.storage_site import execute, use

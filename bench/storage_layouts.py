@@ -82,7 +82,7 @@ class Ours(Layout):
             execute(f"CREATE INDEX named_{number} ON {self.database}.{TABLE} {columns}")
 
     def insert(self, batch: Sequence[NewUnlock]) -> None:
-        from achievements.tables import UnlockRow, insert_unlocks
+        from achievements.unlocks import UnlockRow, insert_unlocks
 
         insert_unlocks(
             [
@@ -92,7 +92,7 @@ class Ours(Layout):
         )
 
     def read_profile(self, user_id: int) -> Sequence[Any]:
-        from achievements.tables import read_unlock_rows
+        from achievements.unlocks import read_unlock_rows
 
         return read_unlock_rows([user_id])
 
@@ -134,7 +134,7 @@ class Sketch(Layout):
             )
 
     def read_profile(self, user_id: int) -> Sequence[Any]:
-        from achievements.tables import fetch_all
+        from achievements.statements import fetch_all
 
         rows = fetch_all(
             f"SELECT achievement_id, unlocked_at FROM {TABLE} WHERE user_id = %s"

@@ -4,7 +4,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from achievements.rulebooks import get_rulebook
-from achievements.tables import fetch_all
+from achievements.statements import fetch_all
 from bench.pipeline_site import ROOT, load_live_achievements
 from bench.report import Report
 from bench.storage_arrivals import PROFILE_UNLOCKS, Arrivals

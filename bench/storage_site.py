@@ -71,7 +71,7 @@ class Database:
 
     def measure_pages(self, name: str, table: str) -> int:
         """Return the bytes of the pages in use: files are ahead of them by some megabytes each."""
-        from achievements.tables import fetch_all
+        from achievements.statements import fetch_all
 
         fetch_all(f"ANALYZE TABLE {name}.{table}")
         ((size,),) = fetch_all(
@@ -127,6 +127,6 @@ def use(name: str) -> Iterator[None]:
 
 def read_status(name: str) -> int:
     """Return a counter of the server."""
-    from achievements.tables import fetch_all
+    from achievements.statements import fetch_all
 
     return int(fetch_all("SHOW GLOBAL STATUS LIKE %s", [name])[0][1])

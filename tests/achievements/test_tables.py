@@ -6,9 +6,10 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
-from achievements import tables
+from achievements import tables, unlocks
 from achievements.models import Tally, UserAchievement, UserProgress
-from achievements.tables import NotificationRow, RevocationRow, SeenRow, UnlockRow
+from achievements.tables import NotificationRow, SeenRow
+from achievements.unlocks import RevocationRow, UnlockRow
 from tests.factories import new_user
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -36,23 +37,23 @@ def test_progress_is_created_once_and_stored(db) -> None:
 
 def test_nothing_to_write(db) -> None:
     tables.store_progress([])
-    tables.insert_unlocks([])
+    unlocks.insert_unlocks([])
     tables.insert_notifications([])
     tables.insert_seen([])
     tables.add_tallies({}, slot=0)
     assert tables.lock_progress([]) == {}
-    for read in (tables.read_seen, tables.read_origins, tables.read_revoked):
+    for read in (tables.read_seen, unlocks.read_origins, unlocks.read_revoked):
         assert read([]) == []
 
 
 def test_a_standing_unlock_is_left_and_a_revoked_one_renewed(db) -> None:
     user = new_user()
     later = AT + timedelta(days=1)
-    tables.insert_unlocks([UnlockRow(user, 1, 1, AT, 5, 1), UnlockRow(user, 1, 2, AT, 5, 1)])
-    tables.revoke_unlocks([RevocationRow(later, "cheated", user, 1, 2)])
-    assert tables.read_revoked([user]) == [(user, 1, 2)]
-    assert tables.read_origins([user]) == [(user, 1, 1, 1)]
-    tables.insert_unlocks([UnlockRow(user, 1, n, later, 9, 2) for n in (1, 2)])
+    unlocks.insert_unlocks([UnlockRow(user, 1, 1, AT, 5, 1), UnlockRow(user, 1, 2, AT, 5, 1)])
+    unlocks.revoke_unlocks([RevocationRow(later, "cheated", user, 1, 2)])
+    assert unlocks.read_revoked([user]) == [(user, 1, 2)]
+    assert unlocks.read_origins([user]) == [(user, 1, 1, 1)]
+    unlocks.insert_unlocks([UnlockRow(user, 1, n, later, 9, 2) for n in (1, 2)])
     rows = UserAchievement.objects.filter(user_id=user).order_by("level")
     assert [(r.unlocked_at, r.test_result_id, r.rulebook_version) for r in rows] == [
         (AT, 5, 1),
@@ -63,9 +64,9 @@ def test_a_standing_unlock_is_left_and_a_revoked_one_renewed(db) -> None:
 
 def test_a_revocation_keeps_the_first_reason(db) -> None:
     user = new_user()
-    tables.insert_unlocks([UnlockRow(user, 1, 1, AT, None, 1)])
-    tables.revoke_unlocks([RevocationRow(AT, "first", user, 1, 1)])
-    tables.revoke_unlocks([RevocationRow(AT + timedelta(1), "second", user, 1, 1)])
+    unlocks.insert_unlocks([UnlockRow(user, 1, 1, AT, None, 1)])
+    unlocks.revoke_unlocks([RevocationRow(AT, "first", user, 1, 1)])
+    unlocks.revoke_unlocks([RevocationRow(AT + timedelta(1), "second", user, 1, 1)])
     row = UserAchievement.objects.get(user_id=user)
     assert (row.revoked_at, row.revoked_reason, row.test_result_id) == (AT, "first", None)
 

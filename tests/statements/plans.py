@@ -13,7 +13,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from sqlglot import exp
 
 from achievements.partitions import read_partition_count
-from achievements.tables import list_keys
+from achievements.statements import list_keys
 from tests.statements.judge import SHARD_COLUMN
 
 USERS = 20_000

@@ -13,7 +13,16 @@ from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from sqlglot import exp
 
-from achievements import notifications, outcomes, reasons, rebuild, selectors, standing, tables
+from achievements import (
+    notifications,
+    outcomes,
+    reasons,
+    rebuild,
+    selectors,
+    standing,
+    tables,
+    unlocks,
+)
 from achievements.admin import user_report
 from achievements.display import get_catalogue
 from achievements.engine import process_events
@@ -31,7 +40,7 @@ pytestmark = [pytest.mark.real, pytest.mark.django_db(transaction=True)]
 SCRATCH = "laurel_plans"
 READING = (exp.Select, exp.SetOperation, exp.Update, exp.Delete)
 MODULES = (
-    *(notifications, outcomes, reasons, rebuild, selectors, standing, tables, user_report),
+    *(notifications, outcomes, reasons, rebuild, selectors, standing, tables, unlocks, user_report),
     *(profile_selectors, services),
 )
 # save_test_result takes a whole test: other tests of this run save plenty.
