@@ -284,7 +284,7 @@ def read_levels(
     """
     columns = "a.user_id, a.achievement_id, level, unlocked_at, rulebook_version, revoked_at"
     rows: list[Any] = []
-    if pairs and is_mysql():
+    if pairs and is_mysql() and not is_sharded():
         # By list for the same reason as in lock_progress: each pair is one look-up.
         rows = fetch_all(
             f"SELECT {columns} FROM {_PAIR_LIST} STRAIGHT_JOIN user_achievements a"
