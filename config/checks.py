@@ -259,8 +259,8 @@ def check_partition_counts(
                 Warning(
                     f"USER_TABLE_PARTITIONS is {wanted}, but {', '.join(different)}.",
                     hint="The setting is read when a table is created. Set it to what the tables"
-                    " have, or ALTER TABLE ... PARTITION BY HASH(user_id) PARTITIONS"
-                    f" {wanted} them.",
+                    " have, or change them while they are in use:"
+                    f" manage.py repartition --partitions {wanted}.",
                     id="laurel.W002",
                 )
             )

@@ -1,7 +1,7 @@
 """Fault 30: the number of partitions changes beside writers; the command is killed on its way."""
 
 import os
-import re
+import random
 import signal
 import time
 
@@ -47,9 +47,7 @@ def finish_writers(writers: list) -> int:
     for writer in writers:
         output = writer.communicate(timeout=100)[0]
         assert writer.returncode == 0, output
-        found = re.search(r"retries (\d+)", output)
-        assert found is not None
-        retries += int(found[1])
+        retries += int(output.rpartition("retries ")[2])
     return retries
 
 
@@ -83,7 +81,7 @@ def test_writers_lose_and_double_nothing(method: str) -> None:
         assert {count_partitions(table) for table in PARTITIONED} == {partitions}
         assert all(writer.poll() is None for writer in writers), "no load any more"
     retries = finish_writers(writers)
-    print(method, "retries", retries)
+    assert retries < 50  # batches are tried again, but not most of the time
     assert list_traces() == []
     check_invariants(pool)
     # Nobody writes now: the tables are the same whatever their partitions.
@@ -115,27 +113,26 @@ def test_a_kill_at_every_step_and_the_same_command_goes_on() -> None:
     assert read_checksums() == sums
 
 
-def test_random_kills_beside_writers() -> None:
+def test_kills_at_any_time_beside_writers() -> None:
     make_broad_catalogue(is_ordered=False)
     pool = make_pool(USERS)
     writers = start_writers(batches=300)
-    wait_for_rows("user_achievements", 50)
-    kills = 0
+    wait_for_rows("user_achievements", 200)
     for partitions in (16, 4):
-        arguments: tuple[object, ...] = ("--partitions", partitions, "--table", "user_progress")
-        arguments += "--table", "user_achievements", "--pause", 0
-        chance = ",".join(f"repartition_{step}:kill 0.06" for step in STEPS)
-        while True:
-            process = start_repartition(*arguments, FAILPOINT=chance)
-            output = process.communicate(timeout=60)[0]
-            if process.returncode == 0:
-                break
-            assert process.returncode == -signal.SIGKILL, output
-            kills += 1
-            if kills > 10:
-                chance = ""
-    assert kills
-    assert finish_writers(writers) >= 0
+        arguments = ["--partitions", partitions, "--pause", 0]
+        arguments += ["--table", "user_progress", "--table", "user_achievements"]
+        slowly = ",".join(f"repartition_{step}:sleep 0.05" for step in STEPS)
+        kills = 0
+        for _ in range(4):
+            process = start_repartition(*arguments, FAILPOINT=slowly)
+            time.sleep(random.uniform(0.7, 1.7))
+            process.kill()
+            process.communicate(timeout=60)
+            kills += process.returncode == -signal.SIGKILL
+        assert kills
+        assert all(writer.poll() is None for writer in writers) or partitions == 4, "no load"
+        finish_repartition(start_repartition(*arguments))
+    finish_writers(writers)
     assert list_traces() == []
     assert count_partitions("user_achievements") == count_partitions("user_progress") == 4
     check_invariants(pool)

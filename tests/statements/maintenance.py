@@ -80,7 +80,7 @@ MAINTENANCE += tuple(
     Maintenance(shape, "repartition " + reason, is_usual_only=True, is_sum=is_sum)
     for shape, reason, is_sum in (
         ("SELECT … FROM * WHERE user_id > ? ORDER BY user_id LIMIT ?", "walks a table", False),
-        ("SELECT … FROM * WHERE user_id > ? ORDER BY user_id LIMIT ? OFFSET ?", "cuts it", False),
+        ("SELECT … FROM * WHERE user_id > ? ORDER BY user_id LIMIT ? OFFSET ?", "cuts it", True),
         (
             "SELECT COUNT(*), COALESCE(SUM(CAST(CONV(LEFT(MD5(* WHERE user_id > ? AND user_id <= ?",
             "compares a slice with its copy",

@@ -185,7 +185,7 @@ class Command(BaseCommand):
         self.stdout.write(
             "  so --method alter "
             + ("lets writers go on." if trials[tables[0]].is_native_online else "blocks writers.")
-            + " --method copy never does, here and on MySQL 8."
+            + " --method copy lets them go on, here and on MySQL 8."
         )
         plans = [
             make_plan(
