@@ -55,6 +55,7 @@ class Plan(NamedTuple):
     returned: int
     reads: int
     users: list[int]
+    skipped: int = 0  # by OFFSET
 
     @property
     def most_reads(self) -> int:
@@ -95,7 +96,8 @@ def measure(
         opened: set[str] = set()
         for row in (dict(zip(names, found, strict=True)) for found in cursor.fetchall()):
             # A look-up by each key of a list opens the key's own partition: known only then.
-            if row["partitions"] and row["type"] != "eq_ref":
+            is_by_list = row["type"] in ("eq_ref", "ref") and "k." in str(row["ref"])
+            if row["partitions"] and not is_by_list:
                 opened |= set(row["partitions"].split(","))
         cursor.execute("START TRANSACTION")
         _count_reads(cursor)
@@ -105,7 +107,7 @@ def measure(
         returned = len(cursor.fetchall()) if cursor.description else cursor.rowcount
         reads = _count_reads(cursor) - before - 2 * own
         cursor.execute("ROLLBACK")
-    return Plan(opened, returned, reads, users)
+    return Plan(opened, returned, reads, users, _read_offset(tree, parameters))
 
 
 def find_excess(
@@ -152,8 +154,18 @@ def _exchange(tree: exp.Expr, values: list[Any], users: Iterator[int]) -> list[i
     for node in tree.find_all(exp.JSONTable):
         if isinstance(node.this, exp.Placeholder):
             place = int(node.this.name[1:])
-            values[place] = list_keys([take(("key", n)) for n in range(8)])
+            keys = [take(("key", n)) for n in range(8)]
+            is_of_pairs = str(values[place]).startswith("[[")
+            values[place] = str([[k, 3] for k in keys]) if is_of_pairs else list_keys(keys)
     return list(chosen.values())
+
+
+def _read_offset(tree: exp.Expr, parameters: Sequence[Any] | None) -> int:
+    offset = tree.args.get("offset")
+    if offset is None:
+        return 0
+    is_given = isinstance(offset.expression, exp.Placeholder)
+    return int(parameters[int(offset.expression.name[1:])] if is_given and parameters else 0)
 
 
 def _write_sql(tree: exp.Expr, values: list[Any]) -> tuple[str, list[Any]]:

@@ -93,7 +93,8 @@ def judge_plan(filled: BaseDatabaseWrapper, shape: str, tree: exp.Expr, values) 
         if named.is_sum:
             return []
         # It may open all partitions, and read in each of them what it returns of one.
-        most = READS_A_ROW * (plan.returned + 1) * max(1, read_partition_count(filled, table))
+        count = max(1, read_partition_count(filled, table))
+        most = READS_A_ROW * (plan.returned + plan.skipped + 1) * count
         return [] if plan.reads <= most else [f"reads {plan.reads} rows, {most} are allowed"]
     return find_excess(plan, filled, table, is_bounded=shape in BOUNDED)
 

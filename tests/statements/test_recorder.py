@@ -42,7 +42,7 @@ def test_what_the_project_sends_is_kept_once_with_its_origin(recorder, tmp_path)
     assert "user_progress" in statement.sql
     assert statement.parameters == (1,)
     assert statement.trace[:2] == (
-        "achievements.tables:fetch_all", "achievements.tables:read_revision_rows",
+        "achievements.statements:fetch_all", "achievements.tables:read_revision_rows",
     )  # fmt: skip
     assert "test_what_the_project_sends" in statement.test
 
