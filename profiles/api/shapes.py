@@ -158,7 +158,7 @@ class Condition(msgspec.Struct, rename="camel"):
 
 
 class Evidence(msgspec.Struct, rename="camel"):
-    """What unlocked it."""
+    """What unlocked it. Version 0 and no test: it was imported from a former site."""
 
     test_result_id: int | None
     rulebook_version: int
