@@ -6,6 +6,7 @@ and stopped when the run ends.
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -63,6 +64,9 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("Unset DJANGO_SETTINGS_MODULE: the tests choose their settings.")
     for name in _SETTING_NAMES:
         os.environ.pop(name, None)
+    # A shell that starts us in the background lets us ignore Ctrl-C, and our children inherit it:
+    # those that tests stop by it would never stop.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     folder = tempfile.mkdtemp(prefix="laurel-tests-")
     _running.callback(shutil.rmtree, folder, ignore_errors=True)
     os.environ.update(

@@ -52,7 +52,7 @@ REFUSED = {
     "no-exp": {"exp": ...},
     "exp-text": {"exp": "soon"},
     "exp-infinite": {"exp": 1e400},
-    "not-yet": {"nbf": int(time.time()) + 600},
+    "not-yet": {"nbf": int(time.time()) + 86_400},
     "other-issuer": {"iss": "https://elsewhere.example"},
     "no-issuer": {"iss": ...},
     "other-audience": {"aud": "elsewhere"},
