@@ -27,7 +27,7 @@ from achievements.progress import Progress, decode_progress
 from achievements.recognition import NO_ARCHIVE, Archive, asks_archive
 from achievements.retraction import Origins
 from achievements.rulebook import Rulebook
-from achievements.rulebooks import get_past_rulebook, get_rulebook, refresh_rulebook
+from achievements.rulebooks import get_past_rulebook, get_rulebook_to_write, refresh_rulebook
 from achievements.seen import unpack_ids
 from achievements.snapshots import read_bases
 from achievements.store import BatchResult, StepWriter
@@ -52,7 +52,7 @@ def process_events(events: Sequence[Event]) -> BatchResult:
 def run_batch(work: Callable[[Rulebook], Result]) -> Result:
     """Run `work` in one retried transaction with one immutable rulebook."""
     with metrics.BATCH_SECONDS.time():
-        rulebook = get_rulebook()
+        rulebook = get_rulebook_to_write()
         try:
             result = run_transaction(lambda: _work_to_commit(work, rulebook))
         except StaleRulebook:
@@ -146,7 +146,7 @@ def revise_users(
     tests = get_history().read_tests(user_ids)
     archives = _gather_archives(tables.read_seen([u for u in user_ids if rows[u] is not None]))
     bases = read_bases(user_ids)
-    origins = _read_origins(
+    origins = read_origins(
         [u for u in user_ids if any(e.event_type == TEST_INVALIDATED for e in by_user[u])]
     )
     steps = {}
@@ -192,7 +192,7 @@ def _gather_archives(
     }
 
 
-def _read_origins(user_ids: Sequence[int]) -> dict[int, Origins]:
+def read_origins(user_ids: Sequence[int]) -> dict[int, Origins]:
     if not user_ids:
         return {}
     origins: dict[int, dict[tuple[int, int], Rulebook]] = {user_id: {} for user_id in user_ids}

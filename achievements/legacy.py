@@ -154,17 +154,14 @@ def _load_mysql() -> Any:
 
 
 def _open_mysql(driver: Any, place: dict[str, Any]) -> Any:
+    usual = {"charset": "utf8mb4", "connect_timeout": 5, "read_timeout": 60}
     return driver.connect(
         host=place["HOST"],
         port=int(place["PORT"] or 3306),
         user=place["USER"],
         password=place["PASSWORD"],
         database=place["NAME"],
-        charset="utf8mb4",
-        connect_timeout=5,
-        read_timeout=60,
-        autocommit=True,
-        **place.get("OPTIONS", {}),
+        **{**usual, **place.get("OPTIONS", {}), "autocommit": True},
     )
 
 

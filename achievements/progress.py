@@ -231,6 +231,11 @@ def derive(
         progress = decode_progress(base.state)
         progress.held = rulebook.size
         grow_values(rulebook, progress)
+        # Nor does one that no rule asked for when the tests were dropped.
+        for position in rulebook.fed:
+            blank = rulebook.make_blank(position)
+            if isinstance(blank, list) != isinstance(progress.values[position], list):
+                progress.values[position] = blank
     progress.reported = max(progress.reported, reported)
     valid = sorted((t for t in tests if t.test_result_id not in without), key=order_of)
     unlocks = apply_events(rulebook, progress, valid)

@@ -19,6 +19,7 @@ from achievements.shadow import RepartitionError
 from achievements.shadow_rows import HIGHEST_USER
 from achievements.transactions import is_lock_conflict, run_transaction
 
+ALTER_WAIT_SECONDS: Final = 60
 SLICE_ROWS: Final = 2_000
 SMALLEST_SLICE: Final = 10
 SLICE_SECONDS: Final = 0.2  # slices shrink until they take no longer: so long may a writer wait
@@ -108,10 +109,20 @@ def repartition_table(
 
 
 def alter_table(*, table: str, partitions: int) -> None:
-    """Let the server copy the table in one statement. Writers wait until it has done so."""
-    shadow.change_definition(
-        f"ALTER TABLE `{table}` PARTITION BY HASH(user_id) PARTITIONS {partitions}"
-    )
+    """Let the server copy the table in one statement. Writers wait until it has done so.
+
+    It is not tried again: it may have copied for hours before it met an open transaction.
+    """
+    shadow.execute(f"SET SESSION lock_wait_timeout = {ALTER_WAIT_SECONDS}")
+    try:
+        shadow.execute(f"ALTER TABLE `{table}` PARTITION BY HASH(user_id) PARTITIONS {partitions}")
+    except OperationalError as error:
+        if not is_lock_conflict(error):
+            raise
+        raise RepartitionError(
+            f"{table} was not free for {ALTER_WAIT_SECONDS} s: look for a transaction that stays"
+            " open (information_schema.innodb_trx), then give the command again."
+        ) from error
 
 
 def abort_repartition(table: str) -> bool:

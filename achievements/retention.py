@@ -4,14 +4,18 @@ A test that is dropped stays counted: in the very transaction that deletes a use
 what they came to is kept as a snapshot, and every later replay starts from it (progress.py).
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Final, NamedTuple
 
+import structlog
+from django.db import transaction
 from msgspec.structs import replace
 
 from achievements import tables
-from achievements.engine import lock_users, process_events, read_row, run_batch
+from achievements.engine import lock_users, process_events, read_origins, read_row, run_batch
 from achievements.errors import AchievementsError, HistoryMoved, NothingToDrop
 from achievements.events import TEST_COMPLETED, TEST_INVALIDATED, Event
 from achievements.history import get_history
@@ -19,7 +23,10 @@ from achievements.models import Job, Notification, Outbox, UserAchievement
 from achievements.progress import Base, decode_progress, derive, encode_progress
 from achievements.rulebook import Rulebook
 from achievements.seen import unpack_ids
-from achievements.snapshots import SnapshotRow, read_bases, store_snapshots
+from achievements.snapshots import SnapshotRow, read_bases, read_cuts, store_snapshots
+from achievements.transactions import is_fault_of_events
+
+logger = structlog.get_logger(__name__)
 
 SLICE_USERS: Final = 100
 _ATTEMPTS: Final = 5
@@ -72,10 +79,12 @@ def prune_failed_events(*, before: datetime, slice_size: int = SLICE_USERS) -> I
     after = 0
     while True:
         dead = Outbox.objects.filter(id__gt=after, failed_at__lt=before).order_by("id")
-        rows = [tables.OutboxKey(*row) for row in dead.values_list("id", "user_id")[:slice_size]]
-        if not rows:
-            return
-        tables.delete_outbox(rows)
+        with transaction.atomic():  # staff may be putting one back at this moment
+            found = dead.select_for_update().values_list("id", "user_id")[:slice_size]
+            rows = [tables.OutboxKey(*row) for row in found]
+            if not rows:
+                return
+            tables.delete_outbox(rows)
         after = rows[-1].id
         yield Dropped(0, len(rows))
 
@@ -96,19 +105,38 @@ class _Uncounted(AchievementsError):
 
 
 def _drop_slice(job_name: str, user_ids: Sequence[int], before: datetime) -> int:
-    def work(rulebook: Rulebook) -> int:
-        count = _drop(rulebook, user_ids, before)
+    def work(left: Sequence[int], rulebook: Rulebook) -> int:
+        count = _drop(rulebook, left, before)
         Job.objects.filter(name=job_name).update(cursor=user_ids[-1])
         return count
 
-    for _ in range(_ATTEMPTS - 1):
+    left = list(user_ids)
+    for _ in range(_ATTEMPTS):
         try:
-            return run_batch(work)
+            return run_batch(partial(work, left))
         except _Uncounted as error:
-            process_events(error.events)
+            refused = _count(error.events)
+            left = [user_id for user_id in left if user_id not in refused]
         except HistoryMoved:
             continue
-    return run_batch(work)
+    raise HistoryMoved(f"users {user_ids[0]} to {user_ids[-1]} could not be left alone")
+
+
+def _count(events: Sequence[Event]) -> set[int]:
+    """Process events; return the users of whom the engine cannot, and whose tests stay."""
+    refused = set()
+    by_user: dict[int, list[Event]] = defaultdict(list)
+    for event in events:
+        by_user[event.user_id].append(event)
+    for user_id, own in by_user.items():
+        try:
+            process_events(own)
+        except Exception as error:
+            if not is_fault_of_events(error):
+                raise
+            logger.exception("tests_not_dropped", user_id=user_id)
+            refused.add(user_id)
+    return refused
 
 
 def _drop(rulebook: Rulebook, user_ids: Sequence[int], before: datetime) -> int:
@@ -120,13 +148,18 @@ def _drop(rulebook: Rulebook, user_ids: Sequence[int], before: datetime) -> int:
     seen = _read_seen(rulebook, users)
     if uncounted := [e for u in users for test in dropped[u] for e in _find_unseen(test, *seen[u])]:
         raise _Uncounted(uncounted)
-    bases, earned = read_bases(users), _read_earned(users, before)
+    bases, cuts, earned = read_bases(users), read_cuts(users), _read_earned(users, before)
+    origins = read_origins(users)
     rows = []
     for user_id in users:
         tests, base = dropped[user_id], bases.get(user_id)
-        state = _sum_up(rulebook, tests, seen[user_id].invalidated, base, earned[user_id])
+        books = {book.version: book for book in origins[user_id].values()}
+        state = _sum_up(
+            (rulebook, *books.values()), tests, seen[user_id].invalidated, base, earned[user_id]
+        )
         count = len(tests) + (base.dropped if base else 0)
-        rows.append(SnapshotRow(user_id, before, count, state))
+        cut_at = max(before, cuts.get(user_id, before))
+        rows.append(SnapshotRow(user_id, cut_at, count, state))
     store_snapshots(rows)
     return sum(map(len, dropped.values()))
 
@@ -169,15 +202,27 @@ def _read_earned(users: Sequence[int], before: datetime) -> dict[int, dict[int, 
 
 
 def _sum_up(
-    rulebook: Rulebook,
+    books: Sequence[Rulebook],
     tests: Sequence[Event],
     invalidated: set[int],
     base: Base | None,
     earned: dict[int, int],
 ) -> bytes:
-    """Return the packed state that tests add up to, on top of those that were dropped before."""
+    """Return the packed state that tests add up to, on top of those that were dropped before.
+
+    `books` are today's and those that levels were earned under: a retraction asks them as well,
+    for accumulators that no rule of today feeds.
+    """
+    rulebook = books[0]
     valid = [t for t in tests if t.event_type == TEST_COMPLETED]
     progress = derive(rulebook, valid, without=invalidated, base=base).progress
+    fed = set(rulebook.fed)
+    for book in books[1:]:
+        if retired := book.fed - fed:
+            past = derive(book, valid, without=invalidated, base=base).progress
+            for position in retired:
+                progress.values[position] = past.values[position]
+            fed |= retired
     # Nothing can take these levels back any more; all others the next replay finds by itself.
     held = decode_progress(base.state).unlocked if base else {}
     levels = {a: max(held.get(a, 0), earned.get(a, 0)) for a in {*held, *earned}}

@@ -42,6 +42,7 @@ class Rulebook:
         slots = make_slots(self.rules, positions)
         self.has_ordered = any(slot.measure.is_ordered for slot in slots)
         self._kinds = {slot.position: slot.measure.kind for slot in slots}
+        self.fed = frozenset(self._kinds)  # the positions that an event can move
         self._points = _Points(self.definitions)
         self._masks = Masks([slot.measure for slot in slots])
         self._plans = Plans(slots)

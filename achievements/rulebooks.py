@@ -48,6 +48,14 @@ def get_rulebook() -> Rulebook:
     return rulebook
 
 
+def get_rulebook_to_write() -> Rulebook:
+    """Return the rulebook in force, asked of the database that is written to where it is due."""
+    rulebook = _holder.rulebook
+    if rulebook is None or time.monotonic() - _holder.checked_at > RECHECK_SECONDS:
+        return refresh_rulebook()
+    return rulebook
+
+
 def refresh_rulebook() -> Rulebook:
     """Ask the database for the newest publication and compile it if it is another one."""
     version = Publication.objects.aggregate(newest=Max("version"))["newest"] or 0

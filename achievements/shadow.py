@@ -164,8 +164,9 @@ def list_columns(table: str) -> list[tuple[str, str]]:
     """Return name and type of the columns; generated ones follow by themselves."""
     return fetch_all(
         "SELECT column_name, data_type FROM information_schema.columns"
-        " WHERE table_schema = DATABASE() AND table_name = %s AND extra NOT LIKE '%%GENERATED%%'"
-        " ORDER BY ordinal_position",
+        " WHERE table_schema = DATABASE() AND table_name = %s"
+        # (MySQL's `extra` says DEFAULT_GENERATED of ordinary columns.)
+        " AND COALESCE(generation_expression, '') = '' ORDER BY ordinal_position",
         [table],
     )
 

@@ -23,6 +23,11 @@ def read_bases(user_ids: Sequence[int]) -> dict[int, Base]:
     return {user_id: Base(bytes(state), dropped) for user_id, state, dropped in rows}
 
 
+def read_cuts(user_ids: Sequence[int]) -> dict[int, datetime]:
+    rows = Snapshot.objects.filter(user_id__in=user_ids)
+    return dict(rows.values_list("user_id", "cut_at"))
+
+
 def find_cut(user_id: int) -> datetime | None:
     """Return when the oldest test that is still held can have been completed."""
     return Snapshot.objects.filter(user_id=user_id).values_list("cut_at", flat=True).first()

@@ -173,6 +173,53 @@ def test_what_only_dropped_tests_earned_is_never_taken_back(past) -> None:
     assert read_levels(user)[odd.pk] == 1
 
 
+@pytest.mark.parametrize(
+    "criteria",
+    [
+        {"count": "tests", "where": {"wpm": {"gte": 46}}, "atLeast": 100},
+        {"streak": "days", "where": {"wpm": {"gte": 44}}, "atLeast": 25},
+    ],
+    ids=["count", "streak"],
+)
+def test_a_level_of_a_former_rule_rests_on_dropped_tests_too(past, criteria) -> None:
+    """It was earned after the cut, by an accumulator that nothing feeds when the cut is made."""
+    user = past[0].user_id
+    old = make_achievement("old", criteria)
+    publish()
+    rebuild_user(user)
+    unlock = UserAchievement.objects.get(user_id=user, achievement_id=old.pk)
+    assert unlock.unlocked_at > CUT
+    old.criteria = {"best": "wpm", "atLeast": 400}
+    old.save()
+    publish()
+    prune()
+    kept = [e for e in past if e.user_id == user and e.occurred_at > unlock.unlocked_at]
+    process([invalidate(user, kept[-1].test_result_id)])
+    assert read_levels(user)[old.pk] == 1, "that test had nothing to do with it"
+
+
+def test_a_later_run_with_an_earlier_day_leaves_the_day_that_is_told(past) -> None:
+    prune()
+    user = past[0].user_id
+    store_history([make_event(user, 9_000, at=CUT - timedelta(days=15))])
+    assert prune(CUT - timedelta(days=10)) == 1
+    assert Snapshot.objects.get(user_id=user).cut_at == CUT
+
+
+def test_a_user_whom_the_engine_refuses_keeps_the_tests_and_holds_up_nobody(
+    past, monkeypatch
+) -> None:
+    bad, good = new_user(), new_user()
+    for user in (bad, good):
+        store_history(type_tests(user, 1, 20))
+    fault = failpoints.Fault("raise", user_id=bad)
+    monkeypatch.setitem(failpoints.armed, failpoints.APPLY_USER, fault)
+    prune()
+    assert TestResult.objects.filter(user_id=bad).count() == 20
+    assert not TestResult.objects.filter(user_id=good).exists()
+    assert not Job.objects.exists()
+
+
 def test_a_new_achievement_counts_from_the_cut_and_says_so(past) -> None:
     prune()
     clean = make_achievement("newer", {"count": "tests", "where": {"accuracy": {"gte": 99}}}, 1000)
