@@ -124,7 +124,7 @@ def test_a_row_from_the_future_is_never_judged(monkeypatch) -> None:
     publish()
     user = new_user()
     process_events([make_event(user, 1)])
-    monkeypatch.setattr("achievements.engine.get_rulebook", lambda: old)
+    monkeypatch.setattr("achievements.engine.get_rulebook_to_write", lambda: old)
     monkeypatch.setattr("achievements.engine.refresh_rulebook", lambda: old)
     before = read_row(user)
     with pytest.raises(StaleRulebook):
