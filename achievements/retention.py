@@ -1,4 +1,4 @@
-"""Dropping what is old (services floor), in small slices that can be repeated and resumed.
+"""Dropping what is old (services floor), in small slices that can be repeated.
 
 A test that is dropped stays counted: in the very transaction that deletes a user's old tests,
 what they came to is kept as a snapshot, and every later replay starts from it (progress.py).

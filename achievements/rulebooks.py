@@ -38,22 +38,22 @@ def get_rulebook() -> Rulebook:
     Where there are replicas and the primary is away, nothing can be published: what is held goes
     on, or what a replica holds.
     """
-    rulebook = _holder.rulebook
-    if rulebook is None or time.monotonic() - _holder.checked_at > RECHECK_SECONDS:
-        return (
-            replicas.ask_primary(refresh_rulebook)
-            or rulebook
-            or replicas.read_alone(refresh_rulebook)
-        )
-    return rulebook
+    return (
+        _find_recent()
+        or replicas.ask_primary(refresh_rulebook)
+        or _holder.rulebook
+        or replicas.read_alone(refresh_rulebook)
+    )
 
 
 def get_rulebook_to_write() -> Rulebook:
     """Return the rulebook in force, asked of the database that is written to where it is due."""
-    rulebook = _holder.rulebook
-    if rulebook is None or time.monotonic() - _holder.checked_at > RECHECK_SECONDS:
-        return refresh_rulebook()
-    return rulebook
+    return _find_recent() or refresh_rulebook()
+
+
+def _find_recent() -> Rulebook | None:
+    is_recent = time.monotonic() - _holder.checked_at <= RECHECK_SECONDS
+    return _holder.rulebook if is_recent else None
 
 
 def refresh_rulebook() -> Rulebook:
