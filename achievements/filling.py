@@ -159,11 +159,14 @@ def _take_lease(name: str, value: object) -> bytes | None:
     Returns the lease; empty when somebody else was faster; None when the cache is away.
     """
     lease = _LEASE + secrets.token_hex(8).encode()
+    started = time.monotonic()
     if isinstance(value, bytes) and value and not value.startswith(_LEASE):
         taken = cache.call(cache.replace, name, cut_header(value), lease, _LEASE_SECONDS)
     else:
         taken = cache.call(store.add, name, lease, _LEASE_SECONDS)
     if taken is None:
+        if time.monotonic() - started >= cache.SLOW_SECONDS:
+            cache.forget_later(name)  # what timed out may be done yet: nobody would fill that lease
         return None
     return lease if taken else b""
 
@@ -193,11 +196,18 @@ def _fill(
         elif name in expected:
             lifetime = document.expires_at - document.built_at
             value = encode_document(document)
-            cache.call(cache.replace, name, expected[name], value, lifetime)
+            done = cache.call(cache.replace, name, expected[name], value, lifetime)
+            _make_up_for(name, expected[name], done)
     return documents
 
 
 def _give_up(name: str, kept: bytes) -> None:
     """Let somebody else fill a name at once; what is no lease stays as it is."""
     if kept.startswith(_LEASE):
-        cache.call(cache.drop, name, kept)
+        _make_up_for(name, kept, cache.call(cache.drop, name, kept))
+
+
+def _make_up_for(name: str, kept: bytes, done: bool | None) -> None:
+    """A lease that could not be replaced would be waited for to its end, once the cache is back."""
+    if done is None and kept.startswith(_LEASE):
+        cache.forget_later(name)

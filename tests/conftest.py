@@ -19,6 +19,11 @@ from deploy.local.__main__ import start_servers
 from deploy.local.process import MissingProgram, StartError
 from deploy.local.worker import CeleryWorker
 
+# Helpers, too, say what they compared.
+pytest.register_assert_rewrite(
+    *(f"tests.{name}" for name in ("achievements", "api", "factories", "faults", "invariants")),
+    "tests.legacy",
+)
 pytest_plugins = [
     "tests.kafka",
     "tests.redis_servers",

@@ -225,6 +225,21 @@ def test_what_an_absent_cache_missed_is_deleted_later(
     assert source.fetch() == b'{"revision":2}'
 
 
+def test_a_lease_that_an_absent_cache_kept_is_not_waited_for(
+    source: Source, switch_cache_off: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(names: Sequence[str]) -> dict[str, Built]:
+        switch_cache_off(True)
+        return source.build(names)
+
+    source.fetch(build=build)
+    switch_cache_off(False)
+    assert store.get(NAME).startswith(b"lease:")
+    monkeypatch.setattr("achievements.filling.time.sleep", lambda seconds: pytest.fail("waits"))
+    source.fetch()
+    assert decode_document(store.get(NAME)) is not None
+
+
 def test_a_slow_cache_is_left_alone_for_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
