@@ -169,14 +169,8 @@ class Kafka(LocalProcess):
         """Create the topics (name: number of partitions) that do not exist; wait until they do."""
         client_module, admin = _import_admin()
         new = [admin.NewTopic(name, count, 1) for name, count in topics.items()]
-        client = self._connect()  # held: an answer is lost together with its client
-        results = client.create_topics(new) if new else {}
-        for name, result in results.items():
-            try:
-                result.result(self.request_timeout_seconds)
-            except client_module.KafkaException as error:
-                if error.args[0].code() != client_module.KafkaError.TOPIC_ALREADY_EXISTS:
-                    raise StartError(f"Kafka did not create the topic {name}: {error}") from error
+        if new:
+            self._change_topics("create_topics", new, client_module.KafkaError.TOPIC_ALREADY_EXISTS)
         self._wait_until_listed(lambda found: found.keys() >= topics.keys())
 
     def empty_topics(self) -> None:
@@ -184,12 +178,34 @@ class Kafka(LocalProcess):
 
         Deleting the events alone would not last: after a kill they are there again.
         """
+        client_module, _ = _import_admin()
         counts = self._count_partitions()
-        client = self._connect()
-        for result in client.delete_topics(list(counts)).values() if counts else ():
-            result.result(self.request_timeout_seconds)
+        if counts:
+            unknown = client_module.KafkaError.UNKNOWN_TOPIC_OR_PART
+            self._change_topics("delete_topics", list(counts), unknown)
         self._wait_until_listed(lambda found: not found)
         self.create_topics(counts)
+
+    def _change_topics(self, request: str, topics: list[Any], done_code: int) -> None:
+        """Ask until it is done: a broker that was paused may lose a request as it comes back."""
+        client_module, _ = _import_admin()
+        deadline = time.monotonic() + 3 * self.request_timeout_seconds
+        while True:
+            client = self._connect()  # held: an answer is lost together with its client
+            results = getattr(client, request)(topics, request_timeout=5)
+            try:
+                for result in results.values():
+                    try:
+                        result.result(self.request_timeout_seconds)
+                    except client_module.KafkaException as error:
+                        if error.args[0].code() != done_code:
+                            raise
+            except (client_module.KafkaException, TimeoutError) as error:
+                if time.monotonic() > deadline:
+                    raise StartError(f"Kafka refuses {request}: {error}") from error
+                time.sleep(0.05)
+            else:
+                return
 
     def _wait_until_listed(self, is_wanted: Callable[[dict[str, int]], bool]) -> None:
         """The broker learns of a change a little after the controller has promised it."""
