@@ -49,6 +49,20 @@ achievements:
     status: live
 """
 
+AVERAGE = """
+achievements:
+  - slug: steady
+    name: Steady
+    lockedDescription: Average 40 wpm.
+    unlockedDescription: You averaged 40 wpm.
+    category: speed
+    icon: bolt
+    criteria: {average: wpm, last: 10, atLeast: 40}
+    points: 5
+    sortOrder: 40
+    status: live
+"""
+
 
 @pytest.fixture(autouse=True)
 def _definitions(transactional_db: None, tmp_path: Path) -> None:
@@ -84,6 +98,17 @@ def test_it_shows_unlocked_and_moving_achievements(page: Page) -> None:
     bar = steps.locator("progress")
     assert bar.evaluate("bar => [bar.value, bar.max]") == [5, 100]
     expect(page.locator('[data-slug="fast"]')).not_to_have_attribute("data-state", "unlocked")
+
+
+def test_the_bar_of_an_average_waits_for_all_its_tests(page: Page, tmp_path: Path) -> None:
+    catalogue = tmp_path / "averages.yaml"
+    catalogue.write_text(AVERAGE)
+    call_command("load_achievements", str(catalogue), stdout=StringIO())
+    save_tests(1)
+    open_profile(page)
+    steady = page.locator('[data-slug="steady"]')
+    expect(steady.locator(".amount")).to_contain_text("80 of 40 wpm")
+    assert steady.locator("progress").evaluate("bar => [bar.value, bar.max]") == [10, 100]
 
 
 def test_it_reveals_nothing_of_what_is_hidden(page: Page) -> None:

@@ -96,7 +96,7 @@ function makeConditions(conditions) {
       make("span", { class: "mark", "aria-hidden": "true" }, condition.met ? "✓" : "○"),
       make("div", {},
         make("p", {}, condition.sentence, make("span", { class: "sr-only" }, condition.met ? " (met)" : " (not met)")),
-        hasCount && makeBar(condition.current, condition.target, words),
+        hasCount && makeBar(condition.percent, words),
         hasCount && make("p", { class: "amount" }, condition.met
           ? `${formatAmount(condition.current, condition.unit)}; ${formatAmount(condition.target, condition.unit)} needed`
           : words),

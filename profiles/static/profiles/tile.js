@@ -46,11 +46,11 @@ export function makePips(tile) {
 function makeNext(tile) {
   if (tile.state === "hidden" || !tile.next) return null;
   if (tile.held && !isUnfinished(tile)) return null;
-  const { current, target, unit } = tile.next;
+  const { current, target, unit, percent } = tile.next;
   if (target == null || (target === 1 && !current)) return null;
   const words = formatProgress(current, target, unit);
   return make("div", { class: "next" },
-    makeBar(current, target, `${tile.name}: ${words}`),
+    makeBar(percent, `${tile.name}: ${words}`),
     make("p", { class: "amount" }, words));
 }
 

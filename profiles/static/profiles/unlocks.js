@@ -39,7 +39,7 @@ export function makeProgressLine(item) {
   return make("li", { class: "progress-line" },
     make("span", { class: "name" }, item.name, item.level > 1 && make("span", { class: "level" }, ` level ${item.level}`)),
     make("span", { class: "amount" }, words),
-    makeBar(item.current, item.target, `${item.name}: ${words}`));
+    makeBar(item.percent, `${item.name}: ${words}`));
 }
 
 export function describeUnlocks(unlocks) {
