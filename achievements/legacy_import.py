@@ -57,20 +57,40 @@ class Slice(NamedTuple):
     findings: list[Finding]
 
 
-def name_job(source: LegacyDatabase, rules: Rules) -> str:
-    """Return the name of the cursor: another source, or other rules, begin from the start."""
+class Cursor(NamedTuple):
+    """How far a part of the source is imported: a row of Job by this name.
+
+    Another source, other rules or another first row begin from the start.
+    """
+
+    source_name: str
+    terms_name: str
+    first_id: int
+
+    @property
+    def job_name(self) -> str:
+        # Fits into Job.name: 31, 25 and at most 20 characters.
+        part = f" {self.first_id}" if self.first_id > 1 else ""
+        return f"{self.source_name}{self.terms_name}{part}"
+
+
+def make_cursor(source: LegacyDatabase, rules: Rules, *, first_id: int = 1) -> Cursor:
     terms = (sorted(rules.levels.items()), str(rules.zone), str(rules.unknown_time))
-    return f"{name_source(source)} {_digest(repr(terms))}"
+    return Cursor(f"import {_digest(source.label)}", f" {_digest(repr(terms))}", first_id)
 
 
-def name_source(source: LegacyDatabase) -> str:
-    return f"import {_digest(source.label)}"
+def forget_other_terms(cursor: Cursor) -> bool:
+    """Whether the source was imported by other rules; all its parts then begin again."""
+    jobs = Job.objects.filter(name__startswith=cursor.source_name)
+    same = cursor.source_name + cursor.terms_name
+    return bool(jobs.exclude(name__startswith=same).delete()[0])
 
 
-def find_start(source: LegacyDatabase, job_name: str, *, overlap_rows: int = OVERLAP_ROWS) -> int:
-    """Return the id after which a run begins: a little before the place where the job stopped."""
-    job = Job.objects.filter(name=job_name, cursor__gt=0).first()
-    return source.step_back(job.cursor, overlap_rows) if job else 0
+def find_start(source: LegacyDatabase, cursor: Cursor, *, overlap_rows: int = OVERLAP_ROWS) -> int:
+    """Return the id after which a run begins: a little before the place where the last stopped."""
+    job = Job.objects.filter(name=cursor.job_name, cursor__gt=0).first()
+    start = cursor.first_id - 1
+    return max(start, source.step_back(job.cursor, overlap_rows)) if job else start
 
 
 def import_slices(

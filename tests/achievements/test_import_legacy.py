@@ -154,6 +154,24 @@ def test_a_row_that_was_committed_late_is_found(legacy) -> None:
     assert read_levels(late) == {legacy.ids["first"]: 1}
 
 
+def test_parts_have_cursors_of_their_own(legacy) -> None:
+    rows, later = make_rows(20), make_rows(3)
+    middle = len(rows) // 2
+    legacy.site.add_unlocks(rows)
+    assert f"{middle} rows in" in legacy.run(last_id=middle)
+    rest = {"first_id": middle + 1, "overlap": len(rows)}  # never into the part before
+    assert f"{len(rows) - middle} rows in" in legacy.run(**rest)
+    check_imported(legacy.expect(rows))
+    legacy.site.add_unlocks(later)
+    assert "Going on after row" not in legacy.run(**rest)
+    cursors = Job.objects.order_by("cursor").values_list("cursor", flat=True)
+    assert list(cursors) == [middle, len(rows) + len(later)]
+    check_imported(legacy.expect([*rows, *later]))
+    check_tallies()
+    assert "found" in legacy.run(verify_only=True)
+    assert "0 rows in" in legacy.run(first_id=1_000_000)
+
+
 def test_the_earliest_of_several_rows_wins_in_whatever_slice(legacy) -> None:
     user = new_user()
     rows = [
@@ -399,6 +417,8 @@ BAD_OPTIONS = {
     "large slice": ({"slice": 5_001}, "--slice must be from 1 to 5000"),
     "overlap": ({"overlap": -1}, "--overlap must be from 0 to"),
     "rate": ({"rate": -1}, "--rate must be"),
+    "first id": ({"first_id": 0}, "--first-id must be from 1 to"),
+    "last id": ({"first_id": 5, "last_id": 4}, r"--last-id must be from 5 \(--first-id\) to"),
     "zone": ({"timezone": "Mars/Olympus"}, "--timezone takes"),
     "zone path": ({"timezone": "../etc"}, "--timezone takes"),
     "time": ({"unknown_time": "tomorrow"}, "--unknown-time takes"),

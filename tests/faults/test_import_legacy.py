@@ -267,6 +267,28 @@ def test_an_import_killed_at_random_moments_goes_on_where_it_was(move) -> None:
     move.check(rows, pool)
 
 
+def test_two_parts_at_once_one_of_them_killed(move) -> None:
+    """Their slices hold the same users."""
+    rows = make_rows(each=20)
+    move.site.add_unlocks(rows)
+    middle = len(rows) // 2
+    first, second = ("--last-id", middle), ("--first-id", middle + 1)
+    slow = {"FAILPOINT": "before_commit:sleep 0.02"}
+    parts = [move.start("--slice", 20, *part, **slow) for part in (first, second)]
+    deadline = time.monotonic() + 30
+    while Job.objects.filter(cursor__gt=0).count() < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    parts[1].kill()
+    for part in parts:
+        output = part.communicate(timeout=60)[0]
+    assert parts[0].wait() == 0, output
+    assert max(Job.objects.values_list("cursor", flat=True)) < len(rows)
+    move.run("--slice", 20, *second)
+    move.check(rows, [])
+    assert "found" in move.run("--verify-only")
+
+
 def read_cursor() -> int:
     return Job.objects.values_list("cursor", flat=True).first() or 0
 

@@ -13,7 +13,7 @@ from django.db import Error as DatabaseFailure
 from django.utils.dateparse import parse_datetime
 from tqdm import tqdm
 
-from achievements.claims import Rules
+from achievements.claims import MAX_ID, Rules
 from achievements.errors import AchievementsError
 from achievements.legacy import LegacyDatabase, LegacyError
 from achievements.legacy_check import check_slices
@@ -21,9 +21,9 @@ from achievements.legacy_import import (
     OVERLAP_ROWS,
     SLICE_ROWS,
     find_start,
+    forget_other_terms,
     import_slices,
-    name_job,
-    name_source,
+    make_cursor,
     preview_slices,
 )
 from achievements.legacy_mapping import MappingError, read_mapping
@@ -38,6 +38,7 @@ class Task(NamedTuple):
     source: LegacyDatabase
     rules: Rules
     names: dict[int, str]  # of their achievements
+    first_id: int
     upto: int
     slice_rows: int
     overlap_rows: int
@@ -71,6 +72,10 @@ class Command(BaseCommand):
             default=OVERLAP_ROWS,
             help="rows before the last run's end that are read again, for those committed late",
         )
+        parser.add_argument(
+            "--first-id", type=int, default=1, help="for several processes: a part of the rows"
+        )
+        parser.add_argument("--last-id", type=int, help="default: the newest row")
         parser.add_argument("--rate", type=int, default=0, help="at most so many rows a second")
         parser.add_argument(
             "--timezone", default="UTC", help="of times in columns that do not say theirs"
@@ -89,7 +94,7 @@ class Command(BaseCommand):
         task = _prepare(options)
         try:
             if options["verify_only"]:
-                self._check(task, after=0)
+                self._check(task, after=task.first_id - 1)
             elif options["dry_run"]:
                 self._preview(task)
             else:
@@ -118,19 +123,18 @@ class Command(BaseCommand):
             )
 
     def _import(self, task: Task, *, restart: bool) -> None:
-        job_name = name_job(task.source, task.rules)
-        others = Job.objects.filter(name__startswith=name_source(task.source))
-        if others.exclude(name=job_name).delete()[0]:
+        cursor = make_cursor(task.source, task.rules, first_id=task.first_id)
+        if forget_other_terms(cursor):
             self.stdout.write("The mapping or the times are read otherwise than before: all again.")
         if restart:
-            others.delete()
-        after = find_start(task.source, job_name, overlap_rows=task.overlap_rows)
-        if after:
+            Job.objects.filter(name=cursor.job_name).delete()
+        after = find_start(task.source, cursor, overlap_rows=task.overlap_rows)
+        if after >= task.first_id:
             self.stdout.write(f"Going on after row {after} (--restart begins with the first).")
         slices = import_slices(
             task.source,
             task.rules,
-            job_name=job_name,
+            job_name=cursor.job_name,
             after=after,
             upto=task.upto,
             slice_rows=task.slice_rows,
@@ -139,15 +143,16 @@ class Command(BaseCommand):
         self._check(task, after=after, is_counted=True)
 
     def _preview(self, task: Task) -> None:
+        after = task.first_id - 1
         slices = preview_slices(
-            task.source, task.rules, after=0, upto=task.upto, slice_rows=task.slice_rows
+            task.source, task.rules, after=after, upto=task.upto, slice_rows=task.slice_rows
         )
-        self._run(task, slices, after=0)
+        self._run(task, slices, after=after)
         self.stdout.write("Nothing was written (dry run).")
 
     def _run(self, task: Task, slices: Any, *, after: int) -> None:
         began = time.monotonic()
-        with tqdm(total=task.upto - after, unit="id", unit_scale=True, disable=None) as bar:
+        with tqdm(total=max(0, task.upto - after), unit="id", unit_scale=True, disable=None) as bar:
             for done in slices:
                 task.report.add_rows(done.row_count, done.findings)
                 bar.update(done.last_id - after - bar.n)
@@ -166,7 +171,11 @@ class Command(BaseCommand):
             task.source, task.rules, after=after, upto=task.upto, slice_rows=task.slice_rows
         )
         with tqdm(
-            total=task.upto - after, unit="id", unit_scale=True, desc="checking", disable=None
+            total=max(0, task.upto - after),
+            unit="id",
+            unit_scale=True,
+            desc="checking",
+            disable=None,
         ) as bar:
             for checked in slices:
                 task.report.add_check(checked)
@@ -186,6 +195,11 @@ def _prepare(options: dict[str, Any]) -> Task:
         raise CommandError("--slice must be from 1 to 5000.")
     if not 0 <= options["overlap"] <= 10_000_000:
         raise CommandError("--overlap must be from 0 to 10000000.")
+    first_id, last_id = options["first_id"], options["last_id"]
+    if not 1 <= first_id <= MAX_ID:
+        raise CommandError(f"--first-id must be from 1 to {MAX_ID}.")
+    if last_id is not None and not first_id <= last_id <= MAX_ID:
+        raise CommandError(f"--last-id must be from {first_id} (--first-id) to {MAX_ID}.")
     if options["rate"] < 0:
         raise CommandError("--rate must be 0 (no limit) or more rows a second.")
     if options["dry_run"] and options["verify_only"]:
@@ -200,7 +214,7 @@ def _prepare(options: dict[str, Any]) -> Task:
         source = LegacyDatabase(options["source"])
         source.check()
         names = source.read_achievements()
-        upto = source.read_last_id()
+        newest_id = source.read_last_id()
         report = ImportReport(options["report"])
     except MappingError as error:
         raise CommandError(f"--mapping: nothing was imported.\n{error}") from error
@@ -219,7 +233,8 @@ def _prepare(options: dict[str, Any]) -> Task:
         source=source,
         rules=rules,
         names=names,
-        upto=upto,
+        first_id=first_id,
+        upto=newest_id if last_id is None else min(last_id, newest_id),
         slice_rows=options["slice"],
         overlap_rows=options["overlap"],
         rows_per_second=options["rate"],
