@@ -72,6 +72,9 @@ def pytest_configure(config: pytest.Config) -> None:
     # A shell that starts us in the background lets us ignore Ctrl-C, and our children inherit it:
     # those that tests stop by it would never stop.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Runs that `make test` divides the suite into judge what all of them sent; theirs alone: a
+    # run that a test starts has its own.
+    shared_folder = os.environ.pop("SHARED_STATEMENTS_FOLDER", None)
     folder = tempfile.mkdtemp(prefix="laurel-tests-")
     _running.callback(shutil.rmtree, folder, ignore_errors=True)
     os.environ.update(
@@ -90,7 +93,8 @@ def pytest_configure(config: pytest.Config) -> None:
             raise pytest.UsageError(f"--stack=real: {error}") from error
         os.environ.update(servers)
         os.environ.update(
-            DJANGO_SETTINGS_MODULE="tests.statements.settings", STATEMENTS_FOLDER=folder
+            DJANGO_SETTINGS_MODULE="tests.statements.settings",
+            STATEMENTS_FOLDER=shared_folder or folder,
         )
     # Reads them now: pytest-django sets Django up only when they are loaded.
     assert settings.DATABASES
