@@ -25,6 +25,7 @@ LOWEST_PORT = 10_240
 PR_SET_PDEATHSIG = 1
 _PORT_RANGE_FILE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _chosen_ports: set[int] = set()
+_chance = random.SystemRandom()  # two test runs that seed the usual one would choose the same ports
 _libc = ctypes.CDLL(None, use_errno=True)
 _reaper = Reaper()
 
@@ -61,7 +62,7 @@ def find_free_port() -> int:
     """
     lowest_outgoing = int(_PORT_RANGE_FILE.read_text().split()[0])
     for _ in range(1000):
-        port = random.randrange(LOWEST_PORT, lowest_outgoing) if lowest_outgoing > 20_000 else 0
+        port = _chance.randrange(LOWEST_PORT, lowest_outgoing) if lowest_outgoing > 20_000 else 0
         with socket.socket() as listener, contextlib.suppress(OSError):
             listener.bind((HOST, port))
             port = int(listener.getsockname()[1])
