@@ -15,6 +15,7 @@ import structlog
 from django.core.cache import cache as store
 
 from achievements import keys
+from achievements.debts import Debts
 
 try:
     from redis.exceptions import RedisError
@@ -27,7 +28,6 @@ logger = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 SLOW_SECONDS: Final = 0.2  # a server that does not answer at all takes 0.25
-_MOST_DEBTS: Final = 50_000
 _RULEBOOK_MARK: Final = b'{"version":%d,'
 _RULEBOOK_HEAD: Final = re.compile(rb'{"version":(\d+),')
 
@@ -78,18 +78,18 @@ def holds_rulebook(version: int) -> bool:
 
 def forget(names: Iterable[str]) -> None:
     """Delete the names in one command; what a cache that is away missed is deleted later."""
-    with _debts.lock:
-        wanted = {*names, *_debts.names}
-        _debts.names.clear()
+    owed = _debts.copy()
+    wanted = {*names, *owed}
     if not wanted:
         return
     if not is_redis():
         with _process_lock:  # a fill compares and sets in two steps
             store.delete_many(wanted)
-        return
     # Redis's backend keeps its failures to itself; without one it says how many it deleted.
-    if cast(Callable[..., int | None], store.delete_many)(sorted(wanted)) is None:
+    elif cast(Callable[..., int | None], store.delete_many)(sorted(wanted)) is None:
         _debts.owe(wanted)
+        return
+    _debts.settle(owed)
 
 
 def forget_later(name: str) -> None:
@@ -99,30 +99,13 @@ def forget_later(name: str) -> None:
 
 def is_doubtful(name: str) -> bool:
     """Whether what stands under this name may be something that should have been deleted."""
-    if name not in _debts.names:
+    if name not in _debts:
         return False
     call(forget, ())  # not while the cache rests: this is asked by readers
     return True
 
 
-class _Debts:
-    """Names that could not be deleted while the cache was away, kept by this process.
-
-    Beyond the bound, and when the process ends first, such a document lives until its TTL.
-    """
-
-    def __init__(self) -> None:
-        self.lock = Lock()
-        self.names: set[str] = set()
-
-    def owe(self, names: set[str]) -> None:
-        with self.lock:
-            room = _MOST_DEBTS - len(self.names)
-            self.names.update(sorted(names)[:room])
-        logger.warning("cache_not_invalidated", names=len(names), kept=min(len(names), room))
-
-
-_debts = _Debts()
+_debts = Debts(pay=lambda: call(forget, ()))
 _process_lock = Lock()  # makes one step of several, as Redis does, where the cache is this process
 
 

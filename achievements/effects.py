@@ -4,7 +4,7 @@ Every effect is repeatable, and none of them can undo or fail an unlock: a failu
 logged and counted. Documents that were not dropped end with their time to live.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import structlog
@@ -45,12 +45,12 @@ def run_effects(result: BatchResult) -> None:
         logger.exception("cache_not_invalidated", users=len(result.moved_users))
 
 
-def _renew(watched: Sequence[int], result: BatchResult) -> None:
+def _renew(watched: Mapping[int, float], result: BatchResult) -> None:
     """Write what moved for those who look: their document, each achievement, and a message."""
     now = write_time(datetime.now(UTC))
     unlocking = set(result.unlocking_users)
     news: dict[int, live.News] = {}
-    for user_id, standing in refresh_progress(watched).items():
+    for user_id, standing in refresh_progress(list(watched)).items():
         changed = _find_changed(standing, result.events.get(user_id, ()))
         if user_id in unlocking:
             changed |= get_rulebook().find_dependent()
@@ -63,7 +63,9 @@ def _renew(watched: Sequence[int], result: BatchResult) -> None:
             elif achievement_id in standing.completed:
                 progress[achievement_id] = encode_json(head | {"percent": 100})
         message = head | {"notified": standing.notified, "achievements": shown}
-        news[user_id] = live.News(standing.revision, progress, encode_json(message))
+        news[user_id] = live.News(
+            watched[user_id], standing.revision, progress, encode_json(message)
+        )
     live.tell(news)
     metrics.WATCHED_UPDATES.inc(len(watched))
 

@@ -19,3 +19,7 @@ class NothingToDrop(AchievementsError):
 
 class StaleRulebook(AchievementsError):
     """A row was written under a newer rulebook than the one in hand."""
+
+
+class StillFilled(AchievementsError):
+    """Somebody else is making this document, and takes too long to be waited for."""

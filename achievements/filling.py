@@ -19,12 +19,18 @@ from achievements.documents import (
     decode_document,
     encode_document,
 )
+from achievements.errors import StillFilled
 from achievements.outage import Shelter
 
 logger = structlog.get_logger(__name__)
 
 _LEASE: Final = b"lease:"
-_LEASE_SECONDS: Final = 5
+_LEASE_SECONDS: Final = 60  # longer than a build may take: DATABASE_TIMEOUT_SECONDS
+# After how long somebody else fills as well, who has died may be the filler; and how often.
+_HELP_AFTER_SECONDS: Final = 1.0
+_HELP_EVERY_SECONDS: Final = 5
+# A reader who waits holds a thread of the server that others could be answered by.
+MOST_WAIT_SECONDS: Final = 3.0
 _WAIT_STEP_SECONDS: Final = 0.005
 _EARLY_SECONDS: Final = 1.0
 
@@ -57,14 +63,15 @@ class Recipe(NamedTuple):
     fresh_seconds: int | None = None  # older ones are refreshed before their time
 
 
-def fetch_document(name: str, recipe: Recipe) -> Document:
+def fetch_document(name: str, recipe: Recipe, *, waiting_since: float | None = None) -> Document:
     """Return the cached document, or build it; of all readers of a cold name one fills it.
 
     Whoever fills puts a lease under the name first and replaces nothing but that very lease, so
     a commit that deletes the name meanwhile is never covered up by what was read before it.
     A document that is about to end is refreshed by one reader while the others still get it.
+    Raises StillFilled when it is not there after three seconds, and what building raises.
     """
-    deadline = time.monotonic() + _LEASE_SECONDS
+    began = time.monotonic() if waiting_since is None else waiting_since
     while True:
         value = _read(name)
         document = _accept(value, recipe)
@@ -79,14 +86,33 @@ def fetch_document(name: str, recipe: Recipe) -> Document:
             return document
         # While the primary is away, nothing that could replace a lease is sure to be current.
         lease = None if replicas.is_primary_away() else _take_lease(name, value)
+        waited = time.monotonic() - began
+        if lease == b"" and waited > _HELP_AFTER_SECONDS and _may_help(name):
+            lease = _find_lease(value)
         if lease:
             metrics.DOCUMENTS.labels(recipe.kind, "miss").inc()
             return _fill([name], recipe, {name: lease})[name]
-        if lease is None or time.monotonic() > deadline:
+        if lease is None:
             metrics.DOCUMENTS.labels(recipe.kind, "away").inc()
             key = f"{recipe.edition}:{name}"
             return _shelter.get(key, lambda: _fill([name], recipe, {})[name])
+        if waited > MOST_WAIT_SECONDS:
+            metrics.DOCUMENTS.labels(recipe.kind, "refused").inc()
+            raise StillFilled(name)
         time.sleep(_WAIT_STEP_SECONDS)
+
+
+def _may_help(name: str) -> bool:
+    """Whether this reader is the one, of all processes, who fills beside a filler that is late."""
+    return bool(cache.call(store.add, f"{name}:help", 1, _HELP_EVERY_SECONDS))
+
+
+def _find_lease(value: object) -> bytes:
+    """The lease of somebody else: whoever of both is ready first replaces it.
+
+    As safe as one's own: it was seen before anything is read, and a commit deletes it.
+    """
+    return value if isinstance(value, bytes) and value.startswith(_LEASE) else b""
 
 
 def _refresh(name: str, recipe: Recipe, document: Document, header: bytes) -> Document:
@@ -113,13 +139,16 @@ def fetch_documents(names: Sequence[str], recipe: Recipe) -> dict[str, Document]
     metrics.DOCUMENTS.labels(recipe.kind, "hit").inc(len(found))
     missing = [name for name in names if name not in found]
     if missing:
-        metrics.DOCUMENTS.labels(recipe.kind, "miss").inc(len(missing))
+        began = time.monotonic()
         is_away = replicas.is_primary_away()
         taken = {} if is_away else {name: _take_lease(name, values.get(name)) for name in missing}
         leases = {name: lease for name, lease in taken.items() if lease}
         if leases:
+            metrics.DOCUMENTS.labels(recipe.kind, "miss").inc(len(leases))
             found.update(_fill(list(leases), recipe, leases))
-        found.update({n: fetch_document(n, recipe) for n in missing if n not in leases})
+        for name in missing:
+            if name not in leases:
+                found[name] = fetch_document(name, recipe, waiting_since=began)
     return found
 
 

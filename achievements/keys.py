@@ -1,4 +1,7 @@
-"""Every cache key and how long it lives (storage floor)."""
+"""Every cache key and how long it lives (storage floor).
+
+filling.py puts a lease under a document's own name, and `:early` and `:help` behind it.
+"""
 
 import hashlib
 from typing import Final

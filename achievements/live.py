@@ -1,7 +1,8 @@
 """Who is looked at, and what those who look are told (storage floor); keys.py has the names.
 
 A user counts as watched from when somebody reads their progress, or opens their stream. For
-everybody else a commit costs one question here, and writes nothing.
+everybody else a commit costs one question here, and writes nothing. What is written of an
+achievement ends with the watch: after that no event would follow it.
 """
 
 import time
@@ -23,7 +24,7 @@ for i, name in ipairs(KEYS) do
   local kept = redis.call('GET', name)
   local revision = kept and tonumber(string.match(kept, '^{"revision":(%d+)'))
   if not revision or revision <= tonumber(ARGV[1]) then
-    redis.call('SET', name, ARGV[i + 2], 'EX', ARGV[2])
+    redis.call('SET', name, ARGV[i + 2], 'PX', ARGV[2])
   end
 end"""
 
@@ -31,6 +32,7 @@ end"""
 class News(NamedTuple):
     """What moved for one user. Each value is JSON that begins with `{"revision":`."""
 
+    watched_until: float  # Unix time
     revision: int
     progress: Mapping[int, bytes]  # by achievement
     message: bytes
@@ -41,12 +43,12 @@ def mark_watched(user_ids: Sequence[int], *, seconds: int = keys.WATCHED_SECONDS
 
     None when the cache is away.
     """
+    now = time.time()
     if not cache.is_redis():
         names = [keys.name_watched(user_id) for user_id in user_ids]
         marked = store.get_many(names)
-        store.set_many(dict.fromkeys(names, 1), seconds)
+        store.set_many(dict.fromkeys(names, now + seconds), seconds)
         return len(names) - len(marked)
-    now = time.time()
 
     def mark(client: Any) -> int:
         pipeline = client.pipeline(transaction=False)
@@ -60,14 +62,14 @@ def mark_watched(user_ids: Sequence[int], *, seconds: int = keys.WATCHED_SECONDS
     return cache.ask_redis(mark)
 
 
-def find_watched(user_ids: Sequence[int]) -> list[int]:
-    """Return which of these users are watched; nobody when the cache is away."""
+def find_watched(user_ids: Sequence[int]) -> dict[int, float]:
+    """Return which of these users are watched, and until when; nobody when the cache is away."""
     if not cache.is_redis():
         names = {keys.name_watched(user_id): user_id for user_id in user_ids}
-        return [names[name] for name in store.get_many(names)]
+        return {names[name]: until for name, until in store.get_many(names).items()}
     now = time.time()
-    until = cache.ask_redis(lambda client: client.zmscore(keys.WATCHED, user_ids)) or []
-    return [u for u, end in zip(user_ids, until, strict=False) if end is not None and end > now]
+    ends = cache.ask_redis(lambda client: client.zmscore(keys.WATCHED, user_ids)) or []
+    return {u: end for u, end in zip(user_ids, ends, strict=False) if end is not None and end > now}
 
 
 def tell(news: Mapping[int, News]) -> None:
@@ -86,7 +88,7 @@ def tell(news: Mapping[int, News]) -> None:
         for user_id, one in news.items():
             if one.progress:
                 names = [keys.name_live_progress(user_id, a) for a in one.progress]
-                arguments = (one.revision, keys.LIVE_PROGRESS_TTL_SECONDS, *one.progress.values())
+                arguments = (one.revision, _measure_life(one), *one.progress.values())
                 pipeline.eval(_KEEP_NEWEST, len(names), *names, *arguments)
             pipeline.publish(keys.name_live_channel(user_id), one.message)
         return pipeline.execute()
@@ -99,4 +101,10 @@ def _keep_newest(user_id: int, news: News) -> None:
     kept = store.get_many(values)
     newer = {n for n, value in kept.items() if orjson.loads(value)["revision"] > news.revision}
     wanted = {name: value for name, value in values.items() if name not in newer}
-    store.set_many(wanted, keys.LIVE_PROGRESS_TTL_SECONDS)
+    store.set_many(wanted, _measure_life(news) / 1000)
+
+
+def _measure_life(news: News) -> int:
+    """Return for how many milliseconds the progress is kept: as long as events follow it."""
+    left = min(news.watched_until - time.time(), keys.LIVE_PROGRESS_TTL_SECONDS)
+    return max(1, int(left * 1000))

@@ -32,7 +32,7 @@ EFFECT_FAILURES = Counter(
 )
 DOCUMENTS = Counter(
     "achievements_documents",
-    "Documents read, by kind and by whether the cache had them: hit, miss or away.",
+    "Documents read, by kind and outcome: hit, miss, cache away, or refused (filled too slowly).",
     ["kind", "outcome"],
 )
 DATABASE_READS = Counter(

@@ -18,6 +18,7 @@ from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
 
+from achievements.errors import StillFilled
 from achievements.events import EventError, Problem
 
 logger = structlog.get_logger(__name__)
@@ -120,6 +121,9 @@ def answer_error(error: Exception) -> HttpResponse:
     if isinstance(error, OperationalError | InterfaceError):
         logger.warning("database_unavailable", error=type(error).__name__)
         return answer_error(refuse_while_unavailable("The database cannot be reached now."))
+    if isinstance(error, StillFilled):
+        logger.warning("document_still_filled", name=str(error))
+        return answer_error(refuse_while_unavailable("The database is slow now."))
     logger.error("request_failed", exc_info=error)
     return build_problem(500, "Something went wrong on our side; it has been logged.")
 

@@ -1,6 +1,7 @@
 """After the commit: what those who look see, at what cost for the others, whatever the order."""
 
 import threading
+import time
 from typing import Any
 
 import orjson
@@ -209,7 +210,7 @@ def test_a_cache_that_is_away_does_not_matter(user: int, ids: dict[str, int]) ->
     process_events([make_event(user, 1)])
     assert Notification.objects.filter(user_id=user).count() == 1
     assert live.mark_watched([user]) is None
-    assert live.find_watched([user]) == []
+    assert live.find_watched([user]) == {}
 
 
 @pytest.mark.parametrize("holds", ["the older reading", "the older writing"])
@@ -253,7 +254,7 @@ def test_a_late_worker_overwrites_nothing(
 def test_an_older_revision_is_not_kept_and_an_equal_one_is(user: int) -> None:
     def tell(revision: int, text: str) -> None:
         value = b'{"revision":%d,"text":"%s"}' % (revision, text.encode())
-        live.tell({user: live.News(revision, {1: value}, b"{}")})
+        live.tell({user: live.News(time.time() + 60, revision, {1: value}, b"{}")})
 
     for revision, text, kept in ((7, "a", "a"), (6, "b", "a"), (7, "c", "c"), (10, "d", "d")):
         tell(revision, text)
@@ -264,15 +265,31 @@ def test_who_is_watched(user: int) -> None:
     others = [new_user() for _ in range(3)]
     assert live.mark_watched([user, others[0]]) == 2
     assert live.mark_watched([user, others[1]]) == 1
-    assert live.find_watched([user, *others]) == [user, *others[:2]]
+    assert list(live.find_watched([user, *others])) == [user, *others[:2]]
     store.clear()
-    assert live.find_watched([user, *others]) == []
+    assert live.find_watched([user, *others]) == {}
     assert live.mark_watched([user]) == 1
+
+
+def test_what_is_kept_of_an_achievement_ends_with_the_watch(user: int, ids: dict[str, int]) -> None:
+    """No event follows it any more: what stayed would be taken for current."""
+    live.mark_watched([user], seconds=1)
+    process_events([make_event(user, 1)])
+    assert list_live(user, ids)["typist"]["current"] == 1
+    deadline = time.monotonic() + 10
+    while live.find_watched([user]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.01)
+    process_events([make_event(user, 2)])
+    assert list_live(user, ids) == {}
+    fetch_progress(user)
+    process_events([make_event(user, 3)])
+    assert list_live(user, ids)["typist"]["current"] == 3
 
 
 @pytest.mark.real
 def test_a_mark_ends(user: int) -> None:
     live.mark_watched([user], seconds=-1)
-    assert live.find_watched([user]) == []
+    assert live.find_watched([user]) == {}
     assert live.mark_watched([user]) == 1
     assert cache.is_redis()

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from django.core.cache import cache as store
 
-from achievements import cache, keys
+from achievements import cache, filling, keys
 from achievements.documents import (
     Stamp,
     build_document,
     decode_document,
 )
+from achievements.errors import StillFilled
 from achievements.filling import Built, Recipe, fetch_document, fetch_documents, is_due
 
 NAME = keys.name_achievements(12345)
@@ -155,10 +156,88 @@ def test_of_many_readers_one_fills(source: Source, state: str) -> None:
     assert time.monotonic() - started < 3
 
 
-def test_a_lease_of_somebody_who_died_ends_by_itself(source: Source) -> None:
-    store.set(NAME, b"lease:dead", 1)
+def test_a_lease_of_somebody_who_died_is_waited_for_a_second(source: Source) -> None:
+    store.set(NAME, b"lease:dead", 600)
+    started = time.monotonic()
     assert source.fetch() == b'{"revision":1}'
+    assert time.monotonic() - started > 0.9
     assert decode_document(store.get(NAME)) is not None
+
+
+class SlowReaders:
+    """Many who read one name at once while the database does not answer until `answer` is set."""
+
+    def __init__(self, source: Source, number: int = 12) -> None:
+        self.source = source
+        self.answer = threading.Event()
+        self.bodies: list[bytes] = []
+        self.refused: list[StillFilled] = []
+        self.threads = [threading.Thread(target=self._read) for _ in range(number)]
+        for thread in self.threads:
+            thread.start()
+
+    def _build(self, names: Sequence[str]) -> dict[str, Built]:
+        built = self.source.build(names)
+        assert self.answer.wait(10)
+        return built
+
+    def _read(self) -> None:
+        try:
+            self.bodies.append(self.source.fetch(build=self._build))
+        except StillFilled as error:
+            self.refused.append(error)
+
+    def join(self) -> None:
+        self.answer.set()
+        for thread in self.threads:
+            thread.join(10)
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filling, "_HELP_AFTER_SECONDS", 0.1)
+    monkeypatch.setattr(filling, "MOST_WAIT_SECONDS", 0.5)
+
+
+@pytest.mark.usefixtures("hurried")
+def test_beside_a_slow_filler_one_more_fills_and_nobody_waits_for_long(source: Source) -> None:
+    readers = SlowReaders(source)
+    for thread in readers.threads:
+        thread.join(0.1)
+    deadline = time.monotonic() + 10
+    while len(readers.refused) < 10 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(readers.refused) == 10
+    assert source.builds == 2
+    readers.join()
+    assert readers.bodies == [b'{"revision":1}'] * 2
+    assert decode_document(store.get(NAME)) is not None
+
+
+@pytest.mark.usefixtures("hurried")
+def test_who_helps_covers_no_commit_up(source: Source) -> None:
+    readers = SlowReaders(source)
+    deadline = time.monotonic() + 10
+    while source.builds < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    source.commit(Stamp(2))
+    readers.join()
+    kept = decode_document(store.get(NAME))
+    assert kept is None or kept.revision == 2
+    assert source.fetch() == b'{"revision":2}'
+
+
+@pytest.mark.usefixtures("hurried")
+def test_of_many_names_those_that_others_fill_are_waited_for_together(source: Source) -> None:
+    names = [keys.name_achievements(user) for user in range(1, 21)]
+    for name in names:
+        store.set(name, b"lease:slow", 60)
+        store.set(f"{name}:help", 1, 60)
+    recipe = Recipe(kind="test", edition=1, ttl_seconds=lambda _: 60, build=source.build)
+    started = time.monotonic()
+    with pytest.raises(StillFilled):
+        fetch_documents(names, recipe)
+    assert time.monotonic() - started < 5  # one wait of half a second, not twenty
 
 
 def test_a_document_is_refreshed_before_it_ends_the_likelier_the_nearer(
@@ -223,6 +302,21 @@ def test_what_an_absent_cache_missed_is_deleted_later(
     source.commit(Stamp(2))
     switch_cache_off(False)
     assert source.fetch() == b'{"revision":2}'
+
+
+def test_what_an_absent_cache_missed_is_deleted_also_when_this_process_asks_nothing(
+    source: Source, switch_cache_off: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others read it: the edge, other web processes."""
+    monkeypatch.setattr("achievements.debts.PAY_SECONDS", 0.05)
+    source.fetch()
+    switch_cache_off(True)
+    source.commit(Stamp(2))
+    switch_cache_off(False)
+    deadline = time.monotonic() + 10
+    while store.get(NAME) is not None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert store.get(NAME) is None
 
 
 def test_a_lease_that_an_absent_cache_kept_is_not_waited_for(

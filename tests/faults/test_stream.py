@@ -203,7 +203,7 @@ def test_redis_starts_again_and_nothing_is_lost(
                 assert client.wait("resync").data == {"read": ["progress"]}
             assert client.wait_for_unlocks(14) == list(range(1, 15))
             assert other.wait_for_unlocks(12) == list(range(1, 13))
-            wait_until(lambda: find_watched([USER, OTHER]) == [USER, OTHER])
+            wait_until(lambda: find_watched([USER, OTHER]).keys() == {USER, OTHER})
             began = time.monotonic()
             process_events([make_event(USER, next(test_ids))])
             assert client.wait("progress", seconds=2).data["notified"] == 15

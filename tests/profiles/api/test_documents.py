@@ -53,6 +53,14 @@ def test_an_unknown_user_has_an_empty_profile(api: Api) -> None:
     assert profile["totalCount"] == 3
 
 
+def test_what_others_fill_for_too_long_is_a_503(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("achievements.filling.MOST_WAIT_SECONDS", 0.05)
+    cache.set(f"user:{{{USER}}}:achievements", b"lease:slow", 60)
+    response = api.get(f"/users/{USER}/achievements")
+    read_problem(response, 503)
+    assert int(response["Retry-After"]) > 0
+
+
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_a_hit_is_ready_bytes_without_a_query(api: Api, name: str) -> None:
     first = api.get(f"/users/{USER}/{name}")

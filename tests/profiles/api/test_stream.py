@@ -200,7 +200,7 @@ def test_a_message_that_nobody_sent_delays_an_unlock_and_no_more(
     monkeypatch.setattr(hubs, "LOOK_SECONDS", 0.3)
     make_achievement("typist", {"count": "tests"}, 1, 2, 3)
     publish_rulebook()
-    monkeypatch.setattr("achievements.effects.live.find_watched", lambda user_ids: [])
+    monkeypatch.setattr("achievements.effects.live.find_watched", lambda user_ids: {})
 
     async def watch() -> list[bytes]:
         hub = hubs.get_hub()
