@@ -215,10 +215,11 @@ CORS_ALLOWED_ORIGINS = read_list("CORS_ALLOWED_ORIGINS")
 CORS_URLS_REGEX = r"^/api/"
 CORS_ALLOW_METHODS = ["GET", "HEAD", "POST", "OPTIONS"]
 CORS_ALLOW_HEADERS = [
-    *("accept", "authorization", "content-type", "if-none-match", "last-event-id", "x-csrftoken"),
+    *("accept", "authorization", "content-type", "idempotency-key", "if-none-match"),
+    *("last-event-id", "x-csrftoken"),
 ]
 CORS_EXPOSE_HEADERS = [
-    *("ETag", "Location", "Retry-After", "WWW-Authenticate"),
+    *("ETag", "Idempotency-Replayed", "Location", "Retry-After", "WWW-Authenticate"),
     *("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "RateLimit-Policy"),
 ]
 CSRF_TRUSTED_ORIGINS = read_list("CSRF_TRUSTED_ORIGINS")

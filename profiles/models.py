@@ -45,6 +45,20 @@ class Profile(models.Model):
         return self.display_name
 
 
+class RecentSubmissions(models.Model):
+    """The idempotency keys that a user's tests were sent with lately, one row a user."""
+
+    user_id = models.BigIntegerField(primary_key=True)
+    packed = models.BinaryField(default=b"")  # profiles/submissions.py
+
+    class Meta:
+        db_table = "recent_submissions"
+        verbose_name_plural = "recent submissions"
+
+    def __str__(self) -> str:
+        return f"submissions of user {self.user_id}"
+
+
 class TestResult(models.Model):
     """One finished test. Saving it records its event in the same transaction (signals.py).
 

@@ -32,7 +32,8 @@ FIELDS: Final = OpenApiParameter(
     "fields",
     str,
     OpenApiParameter.QUERY,
-    description="Only these fields of the answer, as in `points,achievements.slug`.",
+    description="Only these fields of the answer, as in `points,achievements.slug`; the others are"
+    " left out, though the schema requires them.",
 )
 IF_NONE_MATCH: Final = OpenApiParameter(
     "If-None-Match", str, OpenApiParameter.HEADER, description="The ETag of the copy you hold."

@@ -26,6 +26,11 @@ CREATE TABLE profiles (
     created_at datetime(6) NOT NULL,
     PRIMARY KEY (user_id)
 );
+CREATE TABLE recent_submissions (
+    user_id bigint NOT NULL,
+    packed longblob NOT NULL,
+    PRIMARY KEY (user_id)
+);
 CREATE TABLE test_results (
     user_id bigint NOT NULL,
     id bigint NOT NULL,

@@ -1,6 +1,6 @@
 """POST /test-results and its outcome: an end user's finished test; a face."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from django.urls import reverse
@@ -35,6 +35,7 @@ from profiles.api.shapes import Outcome, SavedTestResult
 from profiles.history import event_of
 from profiles.selectors import find_test_result
 from profiles.services import save_test_result
+from profiles.submissions import MOST_KEYS, Submission, submit_once
 
 
 class NewTestResult(msgspec.Struct, rename="camel", kw_only=True):
@@ -58,6 +59,16 @@ class NewTestResult(msgspec.Struct, rename="camel", kw_only=True):
     ] = None
 
 
+_MOST_KEY_LENGTH: Final = 255
+IDEMPOTENCY_KEY: Final = OpenApiParameter(
+    "Idempotency-Key",
+    {"type": "string", "minLength": 1, "maxLength": _MOST_KEY_LENGTH, "pattern": "^[ -~]+$"},
+    OpenApiParameter.HEADER,
+    description="Chosen by the client for each test, such as a UUID. Sent again with the same key"
+    f" (of the user's {MOST_KEYS} newest) it is the same test, whatever the body says, and the"
+    " answer has `Idempotency-Replayed: true`.",
+)
+
 _decoder = msgspec.json.Decoder(NewTestResult)
 
 
@@ -74,6 +85,17 @@ def decode_test_result(body: bytes) -> NewTestResult:
     return result
 
 
+def read_idempotency_key(request: Request) -> str | None:
+    """Raises EventError."""
+    key: str | None = request.META.get("HTTP_IDEMPOTENCY_KEY")
+    if key is None:
+        return None
+    if not 1 <= len(key) <= _MOST_KEY_LENGTH or not (key.isascii() and key.isprintable()):
+        detail = f"Idempotency-Key: 1 to {_MOST_KEY_LENGTH} printable ASCII characters."
+        raise EventError(Problem("/Idempotency-Key", "bound", detail))
+    return key
+
+
 class TestResultsView(ApiView):
     __test__ = False  # pytest: this is a view
     throttle_policy = "results"
@@ -85,6 +107,7 @@ class TestResultsView(ApiView):
         body=NewTestResult,
         answer=SavedTestResult,
         status=201,
+        parameters=[IDEMPOTENCY_KEY],
         problems=(401, 403),
     )
     def post(self, request: Request) -> Response:
@@ -93,25 +116,34 @@ class TestResultsView(ApiView):
         new = decode_test_result(read_body(request))
         if new.user_id is not None:
             require_owner(request.user, new.user_id)
-        result = save_test_result(
-            user_id=user_id,
-            wpm=new.wpm,
-            accuracy=new.accuracy,
-            duration_seconds=new.duration_seconds,
-            raw_wpm=new.raw_wpm,
-            consistency=new.consistency,
-            characters=new.characters,
-            mode=new.mode,
-            length=new.length,
-            language=new.language,
-            completed_at=new.completed_at,
-            utc_offset_minutes=new.utc_offset_minutes,
-        )
-        outcome = reverse("outcome", kwargs={"test_result_id": result.id})
+        key = read_idempotency_key(request)
+
+        def save() -> int:
+            return save_test_result(
+                user_id=user_id,
+                wpm=new.wpm,
+                accuracy=new.accuracy,
+                duration_seconds=new.duration_seconds,
+                raw_wpm=new.raw_wpm,
+                consistency=new.consistency,
+                characters=new.characters,
+                mode=new.mode,
+                length=new.length,
+                language=new.language,
+                completed_at=new.completed_at,
+                utc_offset_minutes=new.utc_offset_minutes,
+            ).id
+
+        if key is None:
+            done = Submission(save(), is_repeated=False)
+        else:
+            done = submit_once(user_id=user_id, key=key, save=save)
+        outcome = reverse("outcome", kwargs={"test_result_id": done.test_result_id})
+        headers = {"Location": outcome}
+        if done.is_repeated:
+            headers["Idempotency-Replayed"] = "true"
         return Response(
-            {"testResultId": result.id, "outcome": outcome},
-            status=201,
-            headers={"Location": outcome},
+            {"testResultId": done.test_result_id, "outcome": outcome}, status=201, headers=headers
         )
 
 

@@ -18,6 +18,7 @@ USER_TABLES = {
     "user_achievements": ["user_id", "achievement_id", "level"],
     "user_seen_tests": ["user_id", "is_invalidation", "first_id"],
     "notifications": ["user_id", "sequence"],
+    "recent_submissions": ["user_id"],
     "test_results": ["user_id", "id"],
 }
 

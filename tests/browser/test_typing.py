@@ -187,3 +187,26 @@ def test_it_says_why_a_result_was_refused(
     expect(page.locator('#outcome-status[data-state="trouble"]')).to_contain_text("Not saved.")
     expect(page.get_by_role("button", name="Try again")).to_be_visible()
     assert not TestResult.objects.exclude(user_id=TYPIST).exists()
+
+
+def test_a_result_whose_answer_was_lost_is_saved_once(
+    page: Page, sign_in: Callable[..., None], expected_errors: list[str]
+) -> None:
+    expected_errors.append("/api/v1/test-results")
+    sign_in()
+    words = choose_words_test(page)
+    answers: list[Any] = []
+
+    def lose_the_first_answer(route: Route) -> None:
+        answers.append(route.fetch())
+        if len(answers) == 1:
+            route.abort()
+        else:
+            route.fulfill(response=answers[-1])
+
+    page.route("**/api/v1/test-results", lose_the_first_answer)
+    type_test(page, words)
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#unlocks .unlock").first).to_be_visible()
+    assert answers[0].json() == answers[1].json()
+    assert TestResult.objects.filter(user_id=TYPIST).count() == 1

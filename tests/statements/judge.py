@@ -39,7 +39,8 @@ def parse(sql: str, parameters: Collection[Any] | None) -> exp.Expr:
     if parameters is not None:
         sql = sql % tuple(f":p{n}" for n in range(len(parameters)))
     try:
-        return sqlglot.parse_one(sql, dialect="mysql")
+        # The driver marks bytes so; the parser does not know the mark behind SET.
+        return sqlglot.parse_one(sql.replace("_binary ", ""), dialect="mysql")
     except SqlglotError as error:
         raise Unreadable(str(error).splitlines()[0]) from None
 

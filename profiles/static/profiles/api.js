@@ -17,7 +17,7 @@ export const postJson = (path, body, options = {}) =>
   call(path, {
     ...options,
     method: "POST",
-    headers: { "Content-Type": "application/json" },
+    headers: { ...options.headers, "Content-Type": "application/json" },
     body: JSON.stringify(body),
   });
 

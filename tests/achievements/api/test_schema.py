@@ -101,15 +101,16 @@ def _try_operation(operation: Any, credential: str) -> int:
     def try_case(case: Any) -> None:
         nonlocal calls
         calls += 1
+        checks = [
+            schemathesis.checks.not_a_server_error,
+            status_code_conformance,
+            content_type_conformance,
+            response_headers_conformance,
+        ]
+        if "fields" not in case.query:  # which leaves out what is required without it
+            checks.append(response_schema_conformance)
         case.call_and_validate(
-            headers={"Authorization": credential, "Accept-Encoding": "identity"},
-            checks=[
-                schemathesis.checks.not_a_server_error,
-                status_code_conformance,
-                content_type_conformance,
-                response_headers_conformance,
-                response_schema_conformance,
-            ],
+            headers={"Authorization": credential, "Accept-Encoding": "identity"}, checks=checks
         )
 
     for mode in schemathesis.GenerationMode:
