@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 from django.core.cache import cache as store
 from redis import Redis
 
-from achievements import cache, keys, live
+from achievements import cache, keys
 from achievements.rulebooks import get_rulebook, publish_rulebook
 from bench.display_load import Prober, Unlocker, ask, read_edge_counts
 from bench.display_site import PROFILE, Display, start_display, wait_for_calm
+from bench.display_watched import measure_followed, measure_unwatched
 from bench.pipeline_pace import measure_paced
 from bench.pipeline_site import ROOT, Servers, load_live_achievements
 from bench.pipeline_topic import Topic
@@ -236,22 +237,9 @@ class Run:
         )  # fmt: skip
 
     def _measure_watched(self) -> None:
-        """What a batch's effects cost whose users nobody watches: with and without the question."""
-        users = list(range(600_000_001, 600_000_501))
-        names = [keys.name_progress(user) for user in users]
-        spent: dict[str, list[float]] = {"dropping": [], "asking": []}
-        for _ in range(200):
-            began = time.process_time()
-            cache.forget(names)
-            middle = time.process_time()
-            assert live.find_watched(users) == {}
-            spent["dropping"].append(middle - began)
-            spent["asking"].append(time.process_time() - middle)
-        facts = {k: statistics.median(v) * 1e6 / len(users) for k, v in spent.items()}
-        self.report.add_facts(
-            "unwatched_microseconds_an_event",
-            {"dropping_documents": facts["dropping"], "asking_who_is_watched": facts["asking"]},
-        )
+        self.report.add_facts("unwatched_microseconds_an_event", measure_unwatched())
+        for watched in (25, 500):
+            self.report.add_facts(f"followed_{watched}_of_500", measure_followed(watched=watched))
 
     def _warm(self, *, share: float) -> None:
         """Let Django fill the documents of the first users; the rest are cold."""
