@@ -113,11 +113,12 @@ class Load:
         self._are_writing.clear()
 
     def check(self, *, p95_seconds: float = 0.15) -> None:
-        """Every read was answered in a bounded time, and nothing in the cache is too old.
+        """Every read was answered in a bounded time, and nothing was or is too old.
 
         One timeout takes 0.25 s: what does not answer is soon left alone.
         """
         assert self.errors == []
+        assert self.stale_reads == []
         assert len(self.seconds) > 200
         assert quantiles(self.seconds, n=20)[-1] < p95_seconds
         assert max(self.seconds) < 2
