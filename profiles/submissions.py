@@ -14,8 +14,13 @@ from profiles.models import RecentSubmissions
 
 # The newest tests that were sent with a key; an older key is a new test.
 MOST_KEYS: Final = 32
-_KEY_BYTES: Final = 8
-_ENTRY: Final = Struct(f">{_KEY_BYTES}sq")  # digest of the key, id of the test
+_DIGEST_BYTES: Final = 8
+# The digests of the key and of what was sent with it, and the id of the test.
+_ENTRY: Final = Struct(f">{_DIGEST_BYTES}s{_DIGEST_BYTES}sq")
+
+
+class KeyReused(Exception):
+    """Something else was sent under this key before."""
 
 
 class Submission(NamedTuple):
@@ -23,26 +28,33 @@ class Submission(NamedTuple):
     is_repeated: bool
 
 
-def submit_once(*, user_id: int, key: str, save: Callable[[], int]) -> Submission:
+def submit_once(*, user_id: int, key: str, sent: bytes, save: Callable[[], int]) -> Submission:
     """Return the test that `save` saves, or that it saved when it was sent before with this key.
 
-    Both happen in one transaction. Raises what `save` raises; then nothing is kept.
+    Both happen in one transaction. Raises KeyReused when something else was `sent` with it, and
+    what `save` raises; then nothing is kept.
     """
-    digest = hashlib.blake2b(key.encode(), digest_size=_KEY_BYTES).digest()
+    key_digest, sent_digest = _digest(key.encode()), _digest(sent)
 
     def submit() -> Submission:
         row = _lock_row(user_id)
         entries = list(_ENTRY.iter_unpack(row.packed))
-        for known, test_result_id in entries:
-            if known == digest:
+        for known, known_sent, test_result_id in entries:
+            if known == key_digest:
+                if known_sent != sent_digest:
+                    raise KeyReused
                 return Submission(test_result_id, is_repeated=True)
         saved = save()
-        entries.append((digest, saved))
+        entries.append((key_digest, sent_digest, saved))
         row.packed = b"".join(_ENTRY.pack(*entry) for entry in entries[-MOST_KEYS:])
         row.save(update_fields=["packed"])
         return Submission(saved, is_repeated=False)
 
     return run_transaction(submit)
+
+
+def _digest(value: bytes) -> bytes:
+    return hashlib.blake2b(value, digest_size=_DIGEST_BYTES).digest()
 
 
 def _lock_row(user_id: int) -> RecentSubmissions:

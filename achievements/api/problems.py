@@ -35,6 +35,7 @@ CODES: Final = {
     411: "length_required",
     413: "too_large",
     415: "unsupported_media_type",
+    422: "key_reused",
     429: "too_many_requests",
     500: "internal_error",
     501: "not_implemented",

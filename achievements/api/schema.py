@@ -55,6 +55,7 @@ _PROBLEMS: Final = {
     411: "The body was sent in chunks: send it with a Content-Length.",
     413: "The body is too large.",
     415: "The body must be application/json, without content encoding.",
+    422: "The Idempotency-Key was sent with another body before.",
     429: "Too many calls: wait as long as Retry-After says.",
     500: "Our fault; it has been logged.",
     501: "This server cannot do it.",

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 
 from achievements.api.callers import require_end_user, require_owner
 from achievements.api.parsers import read_body
-from achievements.api.problems import refuse_unknown
+from achievements.api.problems import ProblemError, refuse_unknown
 from achievements.api.schema import ID_SCHEMA, OWNER, describe
 from achievements.api.views import ApiView
 from achievements.events import (
@@ -35,7 +35,7 @@ from profiles.api.shapes import Outcome, SavedTestResult
 from profiles.history import event_of
 from profiles.selectors import find_test_result
 from profiles.services import save_test_result
-from profiles.submissions import MOST_KEYS, Submission, submit_once
+from profiles.submissions import MOST_KEYS, KeyReused, Submission, submit_once
 
 
 class NewTestResult(msgspec.Struct, rename="camel", kw_only=True):
@@ -65,8 +65,8 @@ IDEMPOTENCY_KEY: Final = OpenApiParameter(
     {"type": "string", "minLength": 1, "maxLength": _MOST_KEY_LENGTH, "pattern": "^[ -~]+$"},
     OpenApiParameter.HEADER,
     description="Chosen by the client for each test, such as a UUID. Sent again with the same key"
-    f" (of the user's {MOST_KEYS} newest) it is the same test, whatever the body says, and the"
-    " answer has `Idempotency-Replayed: true`.",
+    f" (of the user's {MOST_KEYS} newest) it is the same test, and the answer has"
+    " `Idempotency-Replayed: true`; with another body it is a 422.",
 )
 
 _decoder = msgspec.json.Decoder(NewTestResult)
@@ -108,7 +108,7 @@ class TestResultsView(ApiView):
         answer=SavedTestResult,
         status=201,
         parameters=[IDEMPOTENCY_KEY],
-        problems=(401, 403),
+        problems=(401, 403, 422),
     )
     def post(self, request: Request) -> Response:
         """Saved first, then checked against every achievement: follow the `outcome` link."""
@@ -137,7 +137,14 @@ class TestResultsView(ApiView):
         if key is None:
             done = Submission(save(), is_repeated=False)
         else:
-            done = submit_once(user_id=user_id, key=key, save=save)
+            try:
+                done = submit_once(
+                    user_id=user_id, key=key, sent=msgspec.json.encode(new), save=save
+                )
+            except KeyReused:
+                detail = "Another test was sent with this Idempotency-Key: each needs its own."
+                problem = Problem("/Idempotency-Key", "reused", detail)
+                raise ProblemError(422, detail, errors=[problem]) from None
         outcome = reverse("outcome", kwargs={"test_result_id": done.test_result_id})
         headers = {"Location": outcome}
         if done.is_repeated:

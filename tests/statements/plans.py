@@ -27,7 +27,7 @@ FILLING = {
     f" SELECT u.seq, n.seq, n.seq, 1, {AT} FROM {USER} JOIN seq_1_to_{NOTIFICATIONS} n",
     "profiles": f"(user_id, display_name, is_private, created_at)"
     f" SELECT seq, 'Ada', seq % 10 = 0, {AT} FROM {USER}",
-    "recent_submissions": f"(user_id, packed) SELECT seq, REPEAT('k', 512) FROM {USER}",
+    "recent_submissions": f"(user_id, packed) SELECT seq, REPEAT('k', 768) FROM {USER}",
     "test_results": "(user_id, id, wpm, accuracy, duration_seconds, mode, language, completed_at,"
     f" utc_offset_minutes) SELECT u.seq, n.seq, 60, 95, 30, 'time', 'english', {AT}, 0"
     f" FROM {USER} JOIN seq_1_to_{TESTS} n",

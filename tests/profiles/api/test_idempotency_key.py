@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("catalogue")
 
 def test_sent_again_it_is_the_same_test(api: Api) -> None:
     first = send(api, "b0a7")
-    again = send(api, "b0a7", wpm=99)
+    again = send(api, "b0a7", colour="red")  # an unknown field is nothing
     assert again.content == first.content
     assert again["Location"] == first["Location"]
     assert "Idempotency-Replayed" not in first
@@ -39,6 +39,19 @@ def test_sent_again_it_is_the_same_test(api: Api) -> None:
     profile = json.loads(api.get(f"/users/{USER}/progress").content)
     counted = {one["slug"]: one["current"] for one in profile["achievements"]}
     assert counted["typist"] == 1
+
+
+def test_another_body_under_a_known_key_is_refused(api: Api) -> None:
+    send(api, "b0a7")
+    response = api.post(
+        "/test-results",
+        {**TEST_RESULT, "wpm": 99},
+        user=USER,
+        headers={"Idempotency-Key": "b0a7"},
+    )
+    problem = read_problem(response, 422)
+    assert [one["pointer"] for one in problem["errors"]] == ["/Idempotency-Key"]
+    assert TestResult.objects.count() == 1
 
 
 def test_another_key_or_user_is_another_test(api: Api) -> None:
@@ -53,7 +66,7 @@ def test_the_newest_keys_are_remembered(api: Api) -> None:
     assert send(api, str(MOST_KEYS)).content == first[-1]
     assert send(api, "1").content == first[1]
     assert send(api, "0").content != first[0]
-    assert len(RecentSubmissions.objects.get(user_id=USER).packed) == MOST_KEYS * 16
+    assert len(RecentSubmissions.objects.get(user_id=USER).packed) == MOST_KEYS * 24
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "a\tb", "\xe9"])
@@ -88,13 +101,13 @@ def test_of_many_at_once_one_is_saved(is_first: bool) -> None:
         return save_test_result(user_id=user, wpm=60, accuracy=95, duration_seconds=30).id
 
     if not is_first:
-        submit_once(user_id=user, key="before", save=save)
+        submit_once(user_id=user, key="before", sent=b"{}", save=save)
     barrier = threading.Barrier(8)
     found: list[int] = []
 
     def submit() -> None:
         barrier.wait(10)
-        found.append(submit_once(user_id=user, key="one", save=save).test_result_id)
+        found.append(submit_once(user_id=user, key="one", sent=b"{}", save=save).test_result_id)
         connections.close_all()
 
     threads = [threading.Thread(target=submit) for _ in range(8)]
