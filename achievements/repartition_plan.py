@@ -1,26 +1,20 @@
-"""What a repartition would take (services floor): sizes, time, space, who waits, what forbids it.
-
-The server is asked and tried, on a scratch copy of a few thousand rows, rather than known.
-"""
+"""What a repartition would take (services floor): time, space, who waits, what forbids it."""
 
 import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from django.db import DatabaseError, connection
+from django.db import connection
 
 from achievements.partitions import read_partition_count
 from achievements.repartition import Unfinished, find_conflict, is_swapped, read_unfinished
-from achievements.shadow import execute, list_columns, quote_columns
+from achievements.repartition_trial import Trial
 from achievements.statements import fetch_all
 
 BIG_TABLE_ROWS: Final = 100_000
-TRIAL_ROWS: Final = 2_000
 EMPTY_PARTITION_BYTES: Final = 128 * 1024
 SLICES_SHARE: Final = 2.2  # measured: slices and their comparison, against one plain copy
-ONLINE_CLAUSES: Final = ("ALGORITHM=INPLACE, LOCK=NONE", "ALGORITHM=COPY, LOCK=NONE")
 
 
 class Plan(NamedTuple):
@@ -39,25 +33,11 @@ class Plan(NamedTuple):
     unfinished: Unfinished | None
     conflict: str
 
-    @property
-    def has_work(self) -> bool:
-        return self.partitions_now != self.partitions or self.unfinished is not None
 
-
-class Trial(NamedTuple):
-    """What the server did with the scratch copy."""
-
-    refusals: dict[str, str]  # by clause; "" where it was accepted
-    rows_per_second: float
-
-    @property
-    def is_native_online(self) -> bool:
-        return not all(self.refusals.values())
-
-
-def read_server() -> str:
-    [[version, comment]] = fetch_all("SELECT VERSION(), @@version_comment")
-    return str(version) if "MariaDB" in version else f"MySQL {version} ({comment})"
+def has_work(table: str, partitions: int) -> bool:
+    return (
+        read_partition_count(connection, table) != partitions or read_unfinished(table) is not None
+    )
 
 
 def make_plan(*, table: str, partitions: int, method: str, trial: Trial, pause: float) -> Plan:
@@ -66,7 +46,7 @@ def make_plan(*, table: str, partitions: int, method: str, trial: Trial, pause: 
     conflict = find_conflict(table, partitions)
     if unfinished and method == "alter" and not conflict:
         conflict = f"{table}: a copy is unfinished. Finish it with --method copy, or --abort it."
-    seconds = rows / trial.rows_per_second
+    seconds = rows / trial.rows_per_second[table]
     return Plan(
         table=table,
         method=method,
@@ -79,7 +59,7 @@ def make_plan(*, table: str, partitions: int, method: str, trial: Trial, pause: 
         if unfinished and is_swapped(table)
         else size + partitions * EMPTY_PARTITION_BYTES,
         seconds=seconds * SLICES_SHARE * (1 + pause) if method == "copy" else seconds,
-        has_waiting_writers=method == "alter" and not trial.is_native_online,
+        has_waiting_writers=method == "alter" and not trial.online_clause,
         unfinished=unfinished,
         conflict=conflict,
     )
@@ -105,26 +85,6 @@ def find_obstacle(plans: Sequence[Plan], *, may_lock: bool, free_bytes: int | No
     return ""
 
 
-def try_server(table: str, partitions: int) -> Trial:
-    """Copy a few rows, and ask for a repartition that lets writers go on; leaves nothing behind."""
-    scratch, columns = f"{table}__trial", list_columns(table)
-    execute(f"DROP TABLE IF EXISTS `{scratch}`")
-    execute(f"CREATE TABLE `{scratch}` LIKE `{table}`")
-    try:
-        started = time.monotonic()
-        execute(
-            f"INSERT INTO `{scratch}` ({quote_columns(columns)})"
-            f" SELECT {quote_columns(columns)} FROM `{table}` LIMIT {TRIAL_ROWS}"
-        )
-        seconds = time.monotonic() - started
-        [[rows]] = fetch_all(f"SELECT COUNT(*) FROM `{scratch}`")
-        # Without LOCK=NONE a server may accept a clause and copy behind a lock all the same.
-        refusals = {clause: _try_clause(scratch, clause, partitions) for clause in ONLINE_CLAUSES}
-    finally:
-        execute(f"DROP TABLE `{scratch}`")
-    return Trial(refusals, max(int(rows), 1) / max(seconds, 0.001))
-
-
 def read_free_bytes(table: str) -> int | None:
     """Return what is free beside the table's files; None when they are not to be seen from here."""
     [[folder, database]] = fetch_all("SELECT @@datadir, DATABASE()")
@@ -136,16 +96,6 @@ def read_free_bytes(table: str) -> int | None:
     except OSError:
         return None
     return status.f_bavail * status.f_frsize
-
-
-def _try_clause(scratch: str, clause: str, partitions: int) -> str:
-    try:
-        execute(
-            f"ALTER TABLE `{scratch}` {clause} PARTITION BY HASH(user_id) PARTITIONS {partitions}"
-        )
-    except DatabaseError as error:
-        return str(error.args[-1])
-    return ""
 
 
 def _read_size(table: str) -> tuple[int, int]:

@@ -11,8 +11,10 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connection
 
+from achievements.management.commands import repartition
 from achievements.repartition_plan import Plan, find_obstacle, read_free_bytes
 from deploy.local.servers import MariaDB
+from tests.faults.hammer import start_process
 from tests.repartitioning import PARTITIONED, count_partitions, list_traces, run_sql
 from tests.repartitioning import usual_partitions as usual_partitions
 
@@ -79,7 +81,6 @@ def test_what_is_sharded_has_none_either(db, settings) -> None:
         ({"partitions": 9, "slice": 0}, "--slice must be from 1 to 100000"),
         ({"partitions": 9, "pause": -1.0}, "--pause must be from 0 to 100"),
         ({"partitions": 9, "table": ["achievements"]}, "--table must be one of .*not achievements"),
-        ({"partitions": 8}, "Nothing to do: notifications, .*have 8 already"),
     ],
 )
 @pytest.mark.django_db(transaction=True)
@@ -114,6 +115,41 @@ class TestOnRealServers:
         assert f"{UNLOCKS}: 16 partitions already, nothing to do" in output
         assert {count_partitions(table) for table in PARTITIONED} == {16}
         assert "Set USER_TABLE_PARTITIONS=16" in output
+
+    def test_what_is_done_is_given_again_without_an_error_or_a_trial(
+        self, capsys, monkeypatch
+    ) -> None:
+        monkeypatch.setattr(repartition, "try_server", None)
+        call_command("repartition", partitions=8)
+        output = capsys.readouterr().out
+        assert "Nothing to do." in output
+        assert f"{UNLOCKS}: 8 partitions already" in output
+
+    @pytest.mark.parametrize("dry_run", [True, False])
+    @pytest.mark.parametrize("name", ["trial", "new", "old"])
+    @pytest.mark.parametrize("kind", ["TABLE", "VIEW"])
+    def test_what_is_not_its_own_stays(self, kind: str, name: str, dry_run: bool) -> None:
+        """Refused before anything is made, whoever gave a table one of these names."""
+        run_sql(f"CREATE {kind} {UNLOCKS}__{name} AS SELECT 7 n")
+        try:
+            with pytest.raises(CommandError, match=f"DROP TABLE {UNLOCKS}__{name} first"):
+                call_command("repartition", partitions=16, table=[UNLOCKS], dry_run=dry_run)
+            call_command("repartition", abort=True)
+            assert run_sql(f"SELECT n FROM {UNLOCKS}__{name}") == [(7,)]
+            assert list_traces() == [f"{UNLOCKS}__{name}"]
+        finally:
+            run_sql(f"DROP {kind} {UNLOCKS}__{name}")
+        call_command("repartition", partitions=16, table=[UNLOCKS], dry_run=dry_run)
+
+    def test_what_a_killed_trial_left_is_its_own(self) -> None:
+        process = start_process(
+            "repartition", "--partitions", 16, "--dry-run", module="manage",
+            FAILPOINT="repartition_trial:kill",
+        )  # fmt: skip
+        process.communicate(timeout=60)
+        assert any(name.endswith("__trial") for name in list_traces())
+        call_command("repartition", partitions=16, dry_run=True)
+        assert list_traces() == []
 
     def test_a_plan_that_locks_a_big_table_is_refused(self) -> None:
         run_sql(f"INSERT INTO {UNLOCKS} SELECT seq, 1, 1, NOW(6), seq, 1, NULL, NULL"

@@ -19,11 +19,11 @@ from achievements.repartition import (
 from achievements.repartition_plan import (
     Plan,
     find_obstacle,
+    has_work,
     make_plan,
     read_free_bytes,
-    read_server,
-    try_server,
 )
+from achievements.repartition_trial import read_server, try_server
 from achievements.shadow import RepartitionError, open_session
 
 MOST_PARTITIONS = 1024
@@ -127,9 +127,13 @@ class Command(BaseCommand):
         pause: float,
         **options: Any,
     ) -> None:
-        plans = self._show_plans(tables, partitions, method, pause)
-        if not plans:
-            raise CommandError(f"Nothing to do: {', '.join(tables)} have {partitions} already.")
+        busy = [table for table in tables if has_work(table, partitions)]
+        for table in sorted(set(tables) - set(busy)):
+            self.stdout.write(f"{table}: {partitions} partitions already, nothing to do")
+        if not busy:
+            self.stdout.write("Nothing to do.")
+            return
+        plans = self._show_plans(busy, partitions, method, pause)
         free_bytes = read_free_bytes(tables[0])
         obstacle = find_obstacle(plans, may_lock=allow_lock, free_bytes=free_bytes)
         if obstacle:
@@ -176,31 +180,27 @@ class Command(BaseCommand):
     def _show_plans(
         self, tables: list[str], partitions: int, method: str, pause: float
     ) -> list[Plan]:
-        """Print what each table would take; returns the plans of those that have work."""
-        trials = {table: try_server(table, partitions) for table in tables}
+        """Print what each table would take."""
+        trial = try_server(tables, partitions, with_triggers=method == "copy")
         self.stdout.write(f"{read_server()}, tried on a scratch copy:")
-        for clause, refusal in trials[tables[0]].refusals.items():
+        for clause, refusal in trial.refusals.items():
             answer = f"refused ({refusal})" if refusal else "accepted"
             self.stdout.write(f"  ALTER TABLE ... {clause} PARTITION BY ...: {answer}")
         self.stdout.write(
             "  so --method alter "
-            + ("lets writers go on." if trials[tables[0]].is_native_online else "blocks writers.")
+            + ("lets writers go on." if trial.online_clause else "blocks writers.")
             + " --method copy lets them go on, here and on MySQL 8."
         )
         plans = [
-            make_plan(
-                table=table, partitions=partitions, method=method, trial=trials[table], pause=pause
-            )
+            make_plan(table=table, partitions=partitions, method=method, trial=trial, pause=pause)
             for table in tables
         ]
         for plan in plans:
             self.stdout.write(describe_plan(plan))
-        return [plan for plan in plans if plan.has_work]
+        return plans
 
 
 def describe_plan(plan: Plan) -> str:
-    if not plan.has_work:
-        return f"{plan.table}: {plan.partitions} partitions already, nothing to do"
     text = (
         f"{plan.table}: {plan.partitions_now} -> {plan.partitions} partitions by {plan.method},"
         f" about {plan.rows:,} rows, {plan.bytes / 1e6:,.1f} MB; needs"
