@@ -119,14 +119,17 @@ def repartition_table(
     _finish(table, should_keep_old=should_keep_old)
 
 
-def alter_table(*, table: str, partitions: int) -> None:
-    """Let the server copy the table in one statement. Writers wait until it has done so.
+def alter_table(*, table: str, partitions: int, clause: str = "") -> None:
+    """Let the server copy the table in one statement, under the clause that it accepted.
 
-    It is not tried again: it may have copied for hours before it met an open transaction.
+    Without one, writers wait until it has done so. It is not tried again: it may have copied
+    for hours before it met an open transaction.
     """
     shadow.execute(f"SET SESSION lock_wait_timeout = {ALTER_WAIT_SECONDS}")
     try:
-        shadow.execute(f"ALTER TABLE `{table}` PARTITION BY HASH(user_id) PARTITIONS {partitions}")
+        shadow.execute(
+            f"ALTER TABLE `{table}` {clause} PARTITION BY HASH(user_id) PARTITIONS {partitions}"
+        )
     except OperationalError as error:
         if not is_lock_conflict(error):
             raise
@@ -136,16 +139,22 @@ def alter_table(*, table: str, partitions: int) -> None:
         ) from error
 
 
-def abort_repartition(table: str) -> bool:
-    """Take away every trace of an unfinished run; False when there was none."""
+def find_abortable(table: str) -> Unfinished | None:
+    """Return the run that can be taken back. Raises RepartitionError when it is too late for it."""
     begun = read_unfinished(table)
-    if begun is None:
-        return False
-    if is_swapped(table):
+    if begun is not None and is_swapped(table):
         raise RepartitionError(
             f"{table} has its {begun.partitions} partitions already, and what was written since"
             " is only there. Give the command again to finish the run."
         )
+    return begun
+
+
+def abort_repartition(table: str) -> bool:
+    """Take away every trace of an unfinished run; False when there was none."""
+    begun = find_abortable(table)
+    if begun is None:
+        return False
     shadow.drop_shadow(table)
     _forget_jobs(table)
     return True

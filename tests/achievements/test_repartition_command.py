@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.db import connection
+from django.db import DatabaseError, connection
 
 from achievements.management.commands import repartition
+from achievements.repartition import repartition_table
 from achievements.repartition_plan import Plan, find_obstacle, read_free_bytes
+from achievements.repartition_plan import make_plan as plan_table
+from achievements.repartition_trial import Trial
 from deploy.local.servers import MariaDB
 from tests.faults.hammer import start_process
 from tests.repartitioning import PARTITIONED, count_partitions, list_traces, run_sql
@@ -31,27 +34,37 @@ on_real_servers = [
 def make_plan(**fields) -> Plan:
     values = {
         "table": UNLOCKS, "method": "copy", "partitions_now": 8, "partitions": 16, "rows": 10**9,
-        "is_big": True, "bytes": 10**11, "space_bytes": 10**11, "seconds": 20_000.0,
-        "has_waiting_writers": False, "unfinished": None, "conflict": "",
+        "is_big": True, "bytes": 10**11, "space_bytes": 10**11, "log_bytes": 0,
+        "seconds": 20_000.0, "has_waiting_writers": False, "unfinished": None, "conflict": "",
     }  # fmt: skip
     return Plan(**{**values, **fields})
 
 
+BIG = make_plan(space_bytes=3 * 10**11)
+LOGGED = make_plan(log_bytes=10**11)
+WAITING = make_plan(has_waiting_writers=True)
+
+
 @pytest.mark.parametrize(
-    ("plans", "may_lock", "free_bytes", "expected"),
+    ("plans", "options", "expected"),
     [
-        ([make_plan()], False, None, ""),
-        ([make_plan()], False, 2 * 10**11, ""),
-        ([make_plan()], False, 10**10, "100,000 MB are needed beside the table"),
-        ([make_plan(), make_plan(space_bytes=3 * 10**11)], False, 2 * 10**11, "300,000 MB"),
-        ([make_plan(has_waiting_writers=True)], False, None, "Use --method copy, or say --allow-l"),
-        ([make_plan(has_waiting_writers=True)], True, None, ""),
-        ([make_plan(has_waiting_writers=True, is_big=False)], False, None, ""),
-        ([make_plan(), make_plan(conflict="in the way")], True, None, "in the way"),
+        ([make_plan()], {}, ""),
+        ([make_plan()], {"free_bytes": 2 * 10**11}, ""),
+        ([make_plan()], {"free_bytes": 10**10}, "100,000 MB are needed beside the table"),
+        ([make_plan()], {"free_bytes": 10**10, "may_fill_disk": True}, ""),
+        ([make_plan(), BIG], {"free_bytes": 2 * 10**11}, "300,000 MB"),
+        ([make_plan(), BIG], {"free_bytes": 3 * 10**11}, ""),
+        ([make_plan(), BIG], {"free_bytes": 3 * 10**11, "keeps_old": True}, "400,000 MB"),
+        ([LOGGED, LOGGED], {"free_bytes": 2 * 10**11}, "300,000 MB"),
+        ([WAITING], {}, "Use --method copy, or say --allow-l"),
+        ([WAITING], {"may_lock": True}, ""),
+        ([make_plan(has_waiting_writers=True, is_big=False)], {}, ""),
+        ([make_plan(), make_plan(conflict="in the way")], {"may_lock": True}, "in the way"),
     ],
-)  # fmt: skip
-def test_obstacles(plans, may_lock, free_bytes, expected) -> None:
-    obstacle = find_obstacle(plans, may_lock=may_lock, free_bytes=free_bytes)
+)
+def test_obstacles(plans, options, expected) -> None:
+    usual = {"may_lock": False, "may_fill_disk": False, "keeps_old": False, "free_bytes": None}
+    obstacle = find_obstacle(plans, **{**usual, **options})
     assert expected in obstacle
     assert bool(obstacle) == bool(expected)
 
@@ -80,6 +93,7 @@ def test_what_is_sharded_has_none_either(db, settings) -> None:
         ({"partitions": 1025}, "--partitions must be from 1 to 1024"),
         ({"partitions": 9, "slice": 0}, "--slice must be from 1 to 100000"),
         ({"partitions": 9, "pause": -1.0}, "--pause must be from 0 to 100"),
+        ({"partitions": 9, "method": "alter", "keep_old": True}, "--keep-old goes with .* copy"),
         ({"partitions": 9, "table": ["achievements"]}, "--table must be one of .*not achievements"),
     ],
 )
@@ -165,6 +179,60 @@ class TestOnRealServers:
         call_command("repartition", **{**options, "partitions": 4, "allow_lock": True})
         assert count_partitions(UNLOCKS) == 4
 
+    def test_an_unfinished_run_needs_what_is_left_alone(self, monkeypatch) -> None:
+        run_sql(f"INSERT INTO {UNLOCKS} SELECT seq, 1, 1, NOW(6), seq, 1, NULL, REPEAT('r', 100)"
+                " FROM seq_1_to_40000")  # fmt: skip
+        trial = Trial({}, {UNLOCKS: 1_000.0})
+
+        def plan() -> Plan:
+            return plan_table(table=UNLOCKS, partitions=3, method="copy", trial=trial, pause=0.0)
+
+        whole, copied = plan(), 0
+        for done in repartition_table(table=UNLOCKS, partitions=3, slice_rows=1_000):
+            copied += done.rows
+            if done.step == "copy" and copied == 20_000:
+                half = plan()
+            if done.step == "verify":
+                break
+        compared = plan()
+        assert compared.space_bytes == 0
+        assert 0 < half.space_bytes < 0.8 * whole.space_bytes
+        assert 0 < compared.seconds < half.seconds < whole.seconds
+        monkeypatch.setattr(repartition, "read_free_bytes", lambda table: half.space_bytes // 2)
+        # There was room at the beginning, and the copy has taken most of it since.
+        call_command("repartition", partitions=3, table=[UNLOCKS])
+        assert count_partitions(UNLOCKS) == 3
+        with pytest.raises(CommandError, match=r"are needed beside .* --allow-full-disk"):
+            call_command("repartition", partitions=16, table=[UNLOCKS])
+        call_command("repartition", partitions=16, table=[UNLOCKS], allow_full_disk=True)
+        assert count_partitions(UNLOCKS) == 16
+
+    def test_taking_back_can_be_tried(self, capsys) -> None:
+        run_sql(f"INSERT INTO {UNLOCKS} VALUES (5, 1, 1, NOW(6), 1, 1, NULL, NULL)")
+        next(iter(repartition_table(table=UNLOCKS, partitions=3)))
+        traces = list_traces()
+        call_command("repartition", abort=True, dry_run=True)
+        assert f"Would take back: {UNLOCKS} to 3 partitions (copy); {UNLOCKS}__new and" in (
+            capsys.readouterr().out
+        )
+        assert list_traces() == traces
+        call_command("repartition", abort=True)
+        assert f"Taken back: {UNLOCKS} to 3 partitions" in capsys.readouterr().out
+        assert list_traces() == []
+
+    @pytest.mark.parametrize("clause", ["", "ALGORITHM=COPY, LOCK=NONE"])
+    def test_the_server_is_held_to_what_it_accepted(self, monkeypatch, clause: str) -> None:
+        """A clause that it took for the scratch is asked for the table as well."""
+        answer = Trial({"ALGORITHM=INPLACE, LOCK=NONE": "no", clause: ""}, {UNLOCKS: 1.0})
+        monkeypatch.setattr(repartition, "try_server", lambda *args, **options: answer)
+        options = {"partitions": 16, "table": [UNLOCKS], "method": "alter"}
+        if clause:
+            with pytest.raises(DatabaseError, match="LOCK=NONE is not supported"):
+                call_command("repartition", **options)
+        else:
+            call_command("repartition", **options)
+        assert count_partitions(UNLOCKS) == (8 if clause else 16)
+
     def test_one_at_a_time(self, monkeypatch) -> None:
         monkeypatch.setattr("achievements.shadow.TURN_SECONDS", 0)
         other = connection.copy()
@@ -241,7 +309,19 @@ def test_a_binary_log_that_forbids_triggers_is_explained() -> None:
             host="127.0.0.1", port=server.port, user="admin", password=server.password
         )
         admin.cursor().execute("SET GLOBAL log_bin_trust_function_creators = 1")
-        admin.close()
+        fill = admin.cursor()
+        fill.execute("INSERT INTO laurel.user_progress SELECT seq, 1, REPEAT('s', 300)"
+                     " FROM laurel.seq_1_to_20000")  # fmt: skip
+        admin.commit()
+        written = read_log_size(fill)
         done = manage(*run)
         assert done.returncode == 0, done.stderr
+        [told] = re.findall(r"and up to ([\d.]+) MB of binary log", done.stdout)
+        assert 5_000_000 < read_log_size(fill) - written < float(told) * 1e6
+        admin.close()
         assert "user_progress has 16 partitions" in done.stdout
+
+
+def read_log_size(cursor) -> int:
+    cursor.execute("SHOW BINARY LOGS")
+    return sum(row[1] for row in cursor.fetchall())

@@ -13,6 +13,7 @@ from achievements.repartition import (
     SLICE_ROWS,
     abort_repartition,
     alter_table,
+    find_abortable,
     read_unfinished,
     repartition_table,
 )
@@ -23,8 +24,8 @@ from achievements.repartition_plan import (
     make_plan,
     read_free_bytes,
 )
-from achievements.repartition_trial import read_server, try_server
-from achievements.shadow import RepartitionError, open_session
+from achievements.repartition_trial import Trial, read_server, try_server
+from achievements.shadow import RepartitionError, name_shadow, open_session
 
 MOST_PARTITIONS = 1024
 STOPPED = (
@@ -50,9 +51,17 @@ class Command(BaseCommand):
             default="copy",
             help="copy: writers go on. alter: the server's own ALTER TABLE, faster; writers wait",
         )
-        parser.add_argument("--dry-run", action="store_true", help="only show the plan")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="only show the plan, or what --abort would drop"
+        )
         parser.add_argument(
             "--allow-lock", action="store_true", help="let the writers of a big table wait"
+        )
+        parser.add_argument(
+            "--allow-full-disk",
+            action="store_true",
+            help="go on where the disk seems too small: if it fills up, every write of the site"
+            " waits or fails, not this run's alone",
         )
         parser.add_argument(
             "--abort", action="store_true", help="take back what an unfinished run has left"
@@ -81,6 +90,8 @@ class Command(BaseCommand):
             )
         if not abort and (partitions is None or not 1 <= partitions <= MOST_PARTITIONS):
             raise CommandError(f"--partitions must be from 1 to {MOST_PARTITIONS}.")
+        if options["method"] == "alter" and options["keep_old"]:
+            raise CommandError("--keep-old goes with --method copy: an ALTER leaves no old table.")
         if not 1 <= options["slice"] <= 100_000:
             raise CommandError("--slice must be from 1 to 100000.")
         if not 0 <= options["pause"] <= 100:
@@ -89,7 +100,7 @@ class Command(BaseCommand):
             with open_session():
                 tables = self._choose_tables(options["table"])
                 if abort:
-                    self._abort(tables)
+                    self._abort(tables, dry_run=options["dry_run"])
                 else:
                     assert partitions is not None
                     self._repartition(tables, partitions, **options)
@@ -108,11 +119,18 @@ class Command(BaseCommand):
             if read_partition_count(connection, table) or read_unfinished(table)
         ]
 
-    def _abort(self, tables: list[str]) -> None:
-        taken_back = [table for table in tables if abort_repartition(table)]
-        self.stdout.write(
-            f"Taken back: {', '.join(taken_back)}." if taken_back else "No run is unfinished."
-        )
+    def _abort(self, tables: list[str], *, dry_run: bool) -> None:
+        begun = {table: run for table in tables if (run := find_abortable(table))}
+        if not begun:
+            self.stdout.write("No run is unfinished.")
+        for table, run in begun.items():
+            if not dry_run:
+                abort_repartition(table)
+            self.stdout.write(
+                f"{'Would take back' if dry_run else 'Taken back'}: {table} to {run.partitions}"
+                f" partitions ({run.step}); {name_shadow(table)} and the triggers on {table}"
+                f" {'would be' if dry_run else 'are'} dropped."
+            )
 
     def _repartition(
         self,
@@ -122,6 +140,7 @@ class Command(BaseCommand):
         method: str,
         dry_run: bool,
         allow_lock: bool,
+        allow_full_disk: bool,
         keep_old: bool,
         slice: int,
         pause: float,
@@ -133,9 +152,16 @@ class Command(BaseCommand):
         if not busy:
             self.stdout.write("Nothing to do.")
             return
-        plans = self._show_plans(busy, partitions, method, pause)
+        trial = try_server(busy, partitions, with_triggers=method == "copy")
+        plans = self._show_plans(busy, partitions, method, pause, trial)
         free_bytes = read_free_bytes(tables[0])
-        obstacle = find_obstacle(plans, may_lock=allow_lock, free_bytes=free_bytes)
+        obstacle = find_obstacle(
+            plans,
+            may_lock=allow_lock,
+            may_fill_disk=allow_full_disk,
+            keeps_old=keep_old,
+            free_bytes=free_bytes,
+        )
         if obstacle:
             raise CommandError(obstacle)
         if free_bytes is None:
@@ -144,7 +170,7 @@ class Command(BaseCommand):
             return
         for plan in plans:
             if method == "alter":
-                alter_table(table=plan.table, partitions=partitions)
+                alter_table(table=plan.table, partitions=partitions, clause=trial.online_clause)
             else:
                 self._copy(plan, slice, pause, keep_old)
             self.stdout.write(f"{plan.table} has {partitions} partitions.")
@@ -178,10 +204,9 @@ class Command(BaseCommand):
                 bar.close()
 
     def _show_plans(
-        self, tables: list[str], partitions: int, method: str, pause: float
+        self, tables: list[str], partitions: int, method: str, pause: float, trial: Trial
     ) -> list[Plan]:
         """Print what each table would take."""
-        trial = try_server(tables, partitions, with_triggers=method == "copy")
         self.stdout.write(f"{read_server()}, tried on a scratch copy:")
         for clause, refusal in trial.refusals.items():
             answer = f"refused ({refusal})" if refusal else "accepted"
@@ -201,10 +226,11 @@ class Command(BaseCommand):
 
 
 def describe_plan(plan: Plan) -> str:
+    log = f" and up to {plan.log_bytes / 1e6:,.1f} MB of binary log" if plan.log_bytes else ""
     text = (
         f"{plan.table}: {plan.partitions_now} -> {plan.partitions} partitions by {plan.method},"
         f" about {plan.rows:,} rows, {plan.bytes / 1e6:,.1f} MB; needs"
-        f" {plan.space_bytes / 1e6:,.1f} MB more, about {plan.seconds:,.0f} s;"
+        f" {plan.space_bytes / 1e6:,.1f} MB more{log}, about {plan.seconds:,.0f} s;"
         f" writers {'WAIT' if plan.has_waiting_writers else 'go on'}"
     )
     if plan.unfinished:
