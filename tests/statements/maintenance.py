@@ -42,7 +42,8 @@ MAINTENANCE: tuple[Maintenance, ...] = (
         "prune takes all users with notifications in slices of ids",
     ),
     Maintenance(
-        "SELECT … FROM outbox WHERE (failed_at < ? AND id > ?) ORDER BY 1 ASC LIMIT ? FOR UPDATE",
+        "SELECT … FROM outbox WHERE (failed_at < ? AND id > ?) ORDER BY 1 ASC LIMIT ? FOR UPDATE"
+        " SKIP LOCKED",
         "prune drops what was set aside long ago, on any shard",
     ),
     Maintenance(
