@@ -5,9 +5,11 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.db import Error as DatabaseFailure
 from django.db import connection
 from tqdm import tqdm
 
+from achievements.management.failures import describe_failure
 from achievements.partitions import list_user_tables, read_partition_count
 from achievements.repartition import (
     SLICE_ROWS,
@@ -28,10 +30,12 @@ from achievements.repartition_trial import Trial, read_server, try_server
 from achievements.shadow import RepartitionError, name_shadow, open_session
 
 MOST_PARTITIONS = 1024
-STOPPED = (
-    "Stopped. Nothing is lost: the same command goes on from here, --abort takes it back. Until"
-    " then every write to the table also goes into its copy."
+LEFT_UNFINISHED = (
+    "Nothing is lost: the same command goes on from here, --abort takes it back. Until then every"
+    " write to the table also goes into its copy."
 )
+LEFT_WHOLE = "A table is altered whole or not at all: the same command does the rest."
+UNTOUCHED = "No table of users was changed."
 
 
 class Command(BaseCommand):
@@ -39,6 +43,7 @@ class Command(BaseCommand):
         "Give the tables of users another number of partitions while they are written to: copy,"
         " verify, swap. A run that was stopped goes on where it was."
     )
+    left = UNTOUCHED  # what an end before its time leaves
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--partitions", type=int, metavar="N", help="1 to 1024")
@@ -106,8 +111,10 @@ class Command(BaseCommand):
                     self._repartition(tables, partitions, **options)
         except RepartitionError as error:
             raise CommandError(str(error)) from error
+        except DatabaseFailure as error:
+            raise CommandError(f"{describe_failure(error)} {self.left}") from error
         except KeyboardInterrupt:
-            raise CommandError(STOPPED, returncode=130) from None
+            raise CommandError(f"Stopped. {self.left}", returncode=130) from None
 
     def _choose_tables(self, named: list[str] | None) -> list[str]:
         known = list_user_tables()
@@ -125,6 +132,7 @@ class Command(BaseCommand):
             self.stdout.write("No run is unfinished.")
         for table, run in begun.items():
             if not dry_run:
+                self.left = "Give --abort again."
                 abort_repartition(table)
             self.stdout.write(
                 f"{'Would take back' if dry_run else 'Taken back'}: {table} to {run.partitions}"
@@ -168,6 +176,7 @@ class Command(BaseCommand):
             self.stdout.write("The disk of the data is not to be seen from here: is there room?")
         if dry_run:
             return
+        self.left = LEFT_WHOLE if method == "alter" else LEFT_UNFINISHED
         for plan in plans:
             if method == "alter":
                 alter_table(table=plan.table, partitions=partitions, clause=trial.online_clause)
