@@ -25,7 +25,7 @@ format: ## Rewrite the code in the house style
 bench-engine: ## Measure the rulebook and the engine; writes var/bench/engine.json
 	@exec deploy/local/bench.sh bench.engine
 
-bench-storage: ## Measure the tables of users; writes var/bench/storage.json (about 15 minutes)
+bench-storage: ## Measure the tables of users; writes var/bench/storage.json (about 12 minutes)
 	@exec deploy/local/bench.sh bench.storage $(ARGS)
 
 bench-pipeline: ## Measure the Kafka pipeline; writes var/bench/pipeline.json (about 20 minutes)

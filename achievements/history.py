@@ -7,12 +7,19 @@ can be replayed and a new accumulator counts from its publication.
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 from django.conf import settings
 from django.utils.module_loading import import_string
 
 from achievements.events import Event
+
+
+class DroppedTests(NamedTuple):
+    """What is gone: so many rows, and of them by user the tests that may have counted."""
+
+    rows: int
+    tests: dict[int, list[Event]]
 
 
 class HistorySource(Protocol):
@@ -24,8 +31,8 @@ class HistorySource(Protocol):
         `metrics`, `occurred_at` and `utc_offset_minutes` must be those of the live event.
         """
 
-    def drop_tests(self, user_ids: Sequence[int], *, before: datetime) -> dict[int, list[Event]]:
-        """Delete the tests of these users that were completed before, and return them by user.
+    def drop_tests(self, user_ids: Sequence[int], *, before: datetime) -> DroppedTests:
+        """Delete the tests of these users that were completed before, and return them.
 
         Inside the caller's transaction: what is returned is what is gone once it commits. A
         source that never deletes need not have it.
@@ -41,8 +48,8 @@ class NoHistory:
     def read_tests(self, user_ids: Sequence[int]) -> dict[int, list[Event]]:
         return {}
 
-    def drop_tests(self, user_ids: Sequence[int], *, before: datetime) -> dict[int, list[Event]]:
-        return {}
+    def drop_tests(self, user_ids: Sequence[int], *, before: datetime) -> DroppedTests:
+        return DroppedTests(0, {})
 
     def list_users(self, *, after: int, limit: int) -> list[int]:
         return []

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple, TypeVar
 
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
 
 from achievements import failpoints, shadow, shadow_rows
 from achievements.models import Job
@@ -55,18 +55,23 @@ def read_unfinished(table: str) -> Unfinished | None:
 
 def find_conflict(table: str, partitions: int) -> str:
     """Return what an earlier run left in the way of this one, and the way out; "" if nothing."""
-    begun = read_unfinished(table)
-    if begun is None and is_swapped(table):
-        return (
-            f"{shadow.name_old(table)} is there, kept by an earlier run:"
-            f" DROP TABLE {shadow.name_old(table)} first."
-        )
+    begun, existing = read_unfinished(table), shadow.list_tables()
+    strange = [] if is_swapped(table) else [shadow.name_old(table)]
+    if begun is None:
+        strange.append(shadow.name_shadow(table))
+    for name in strange:
+        if name in existing:
+            return (
+                f"{name} is there, and no unfinished run made it: --keep-old kept it, or it is not"
+                f" ours. Rename it, or DROP TABLE {name} first."
+            )
     if begun is not None and begun.partitions != partitions:
         return (
             f"{table}: a run to {begun.partitions} partitions is unfinished. Finish it with"
             f" --partitions {begun.partitions}, or take it back with --abort."
         )
-    if foreign := shadow.list_foreign_triggers(table):
+    foreign = shadow.list_foreign_triggers(table) if begun else shadow.list_triggers(table)
+    if foreign:
         return (
             f"{table} has triggers of its own ({', '.join(sorted(foreign))}), which would stay with"
             " the old table. Drop them and create them again afterwards."
@@ -75,8 +80,14 @@ def find_conflict(table: str, partitions: int) -> str:
 
 
 def is_swapped(table: str) -> bool:
-    """Whether the old table stands aside: an unfinished run has only to drop it."""
-    return shadow.name_old(table) in shadow.list_tables()
+    """Whether an unfinished run put the old table aside: it has only to drop it."""
+    begun, existing = read_unfinished(table), shadow.list_tables()
+    return (
+        begun is not None
+        and shadow.name_old(table) in existing
+        and shadow.name_shadow(table) not in existing
+        and read_partition_count(connection, table) == begun.partitions
+    )
 
 
 def repartition_table(
@@ -108,14 +119,17 @@ def repartition_table(
     _finish(table, should_keep_old=should_keep_old)
 
 
-def alter_table(*, table: str, partitions: int) -> None:
-    """Let the server copy the table in one statement. Writers wait until it has done so.
+def alter_table(*, table: str, partitions: int, clause: str = "") -> None:
+    """Let the server copy the table in one statement, under the clause that it accepted.
 
-    It is not tried again: it may have copied for hours before it met an open transaction.
+    Without one, writers wait until it has done so. It is not tried again: it may have copied
+    for hours before it met an open transaction.
     """
     shadow.execute(f"SET SESSION lock_wait_timeout = {ALTER_WAIT_SECONDS}")
     try:
-        shadow.execute(f"ALTER TABLE `{table}` PARTITION BY HASH(user_id) PARTITIONS {partitions}")
+        shadow.execute(
+            f"ALTER TABLE `{table}` {clause} PARTITION BY HASH(user_id) PARTITIONS {partitions}"
+        )
     except OperationalError as error:
         if not is_lock_conflict(error):
             raise
@@ -125,16 +139,22 @@ def alter_table(*, table: str, partitions: int) -> None:
         ) from error
 
 
-def abort_repartition(table: str) -> bool:
-    """Take away every trace of an unfinished run; False when there was none."""
+def find_abortable(table: str) -> Unfinished | None:
+    """Return the run that can be taken back. Raises RepartitionError when it is too late for it."""
     begun = read_unfinished(table)
-    if begun is None:
-        return False
-    if is_swapped(table):
+    if begun is not None and is_swapped(table):
         raise RepartitionError(
             f"{table} has its {begun.partitions} partitions already, and what was written since"
             " is only there. Give the command again to finish the run."
         )
+    return begun
+
+
+def abort_repartition(table: str) -> bool:
+    """Take away every trace of an unfinished run; False when there was none."""
+    begun = find_abortable(table)
+    if begun is None:
+        return False
     shadow.drop_shadow(table)
     _forget_jobs(table)
     return True
@@ -159,8 +179,9 @@ class Pace:
 
 def _start_over(table: str, partitions: int) -> None:
     # Without its triggers a shadow has missed changes, whatever it holds.
-    _forget_jobs(table)
-    _move_cursor(table, partitions, "copy", BEFORE_ALL_USERS)
+    with transaction.atomic():  # never without one: it is what tells our shadow from others' tables
+        _forget_jobs(table)
+        _move_cursor(table, partitions, "copy", BEFORE_ALL_USERS)
     shadow.create_shadow(table, partitions)
 
 

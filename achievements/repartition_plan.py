@@ -1,30 +1,31 @@
-"""What a repartition would take (services floor): sizes, time, space, who waits, what forbids it.
-
-The server is asked and tried, on a scratch copy of a few thousand rows, rather than known.
-"""
+"""What a repartition would take (services floor): time, space, who waits, what forbids it."""
 
 import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from django.db import DatabaseError, connection
+from django.db import connection
 
 from achievements.partitions import read_partition_count
 from achievements.repartition import Unfinished, find_conflict, is_swapped, read_unfinished
-from achievements.shadow import execute, list_columns, quote_columns
+from achievements.repartition_trial import Trial
+from achievements.shadow import is_followed, name_shadow
 from achievements.statements import fetch_all
 
 BIG_TABLE_ROWS: Final = 100_000
-TRIAL_ROWS: Final = 2_000
 EMPTY_PARTITION_BYTES: Final = 128 * 1024
-SLICES_SHARE: Final = 2.2  # measured: slices and their comparison, against one plain copy
-ONLINE_CLAUSES: Final = ("ALGORITHM=INPLACE, LOCK=NONE", "ALGORITHM=COPY, LOCK=NONE")
+# Measured, against the plain copy of the trial: what slices cost, and then their comparison.
+SLICES_SHARE: Final = 1.4
+COMPARISON_SHARE: Final = 1.5
 
 
 class Plan(NamedTuple):
-    """One table. `space_bytes` is what both copies need at once beyond what there is now."""
+    """One table, and what it still takes.
+
+    `space_bytes` is what both copies need at once beyond what there is now; `log_bytes` what
+    copying writes at most to a binary log on the same disk, or on one that is not to be seen.
+    """
 
     table: str
     method: str  # copy or alter
@@ -34,58 +35,55 @@ class Plan(NamedTuple):
     is_big: bool
     bytes: int
     space_bytes: int
+    log_bytes: int
     seconds: float
     has_waiting_writers: bool
     unfinished: Unfinished | None
     conflict: str
 
-    @property
-    def has_work(self) -> bool:
-        return self.partitions_now != self.partitions or self.unfinished is not None
 
-
-class Trial(NamedTuple):
-    """What the server did with the scratch copy."""
-
-    refusals: dict[str, str]  # by clause; "" where it was accepted
-    rows_per_second: float
-
-    @property
-    def is_native_online(self) -> bool:
-        return not all(self.refusals.values())
-
-
-def read_server() -> str:
-    [[version, comment]] = fetch_all("SELECT VERSION(), @@version_comment")
-    return str(version) if "MariaDB" in version else f"MySQL {version} ({comment})"
+def has_work(table: str, partitions: int) -> bool:
+    return (
+        read_partition_count(connection, table) != partitions or read_unfinished(table) is not None
+    )
 
 
 def make_plan(*, table: str, partitions: int, method: str, trial: Trial, pause: float) -> Plan:
-    rows, size = _read_size(table)
-    unfinished = read_unfinished(table)
+    size, unfinished = _read_size(table), read_unfinished(table)
     conflict = find_conflict(table, partitions)
     if unfinished and method == "alter" and not conflict:
         conflict = f"{table}: a copy is unfinished. Finish it with --method copy, or --abort it."
-    seconds = rows / trial.rows_per_second
+    is_done = bool(unfinished) and is_swapped(table)
+    left = 0.0 if is_done else _find_share_left(table, size, unfinished)
+    slices, comparison = (SLICES_SHARE, COMPARISON_SHARE) if method == "copy" else (1, 0)
+    plain_copies = 0.0 if is_done else slices * left + comparison
+    plain_copy_seconds = size.rows / trial.rows_per_second[table]
     return Plan(
         table=table,
         method=method,
         partitions_now=read_partition_count(connection, table),
         partitions=partitions,
-        rows=rows,
+        rows=size.rows,
         is_big=_has_more_rows(table, BIG_TABLE_ROWS),
-        bytes=size,
-        space_bytes=0
-        if unfinished and is_swapped(table)
-        else size + partitions * EMPTY_PARTITION_BYTES,
-        seconds=seconds * SLICES_SHARE * (1 + pause) if method == "copy" else seconds,
-        has_waiting_writers=method == "alter" and not trial.is_native_online,
+        bytes=size.bytes,
+        space_bytes=int(size.bytes * left) + (partitions * EMPTY_PARTITION_BYTES if left else 0),
+        # The server's own statement is logged as it stands. A copied row takes less than here.
+        log_bytes=int(size.bytes * left) if method == "copy" and _has_log_beside(table) else 0,
+        seconds=plain_copy_seconds * plain_copies * (1 + pause if method == "copy" else 1),
+        has_waiting_writers=method == "alter" and not trial.online_clause,
         unfinished=unfinished,
         conflict=conflict,
     )
 
 
-def find_obstacle(plans: Sequence[Plan], *, may_lock: bool, free_bytes: int | None) -> str:
+def find_obstacle(
+    plans: Sequence[Plan],
+    *,
+    may_lock: bool,
+    may_fill_disk: bool,
+    keeps_old: bool,
+    free_bytes: int | None,
+) -> str:
     """Return why these plans must not be carried out, and the way out; "" if they may."""
     for plan in plans:
         if plan.conflict:
@@ -96,33 +94,17 @@ def find_obstacle(plans: Sequence[Plan], *, may_lock: bool, free_bytes: int | No
                 f" until it is copied, about {plan.seconds:,.0f} s. Use --method copy, or say"
                 " --allow-lock."
             )
-    needed = max((plan.space_bytes for plan in plans), default=0)
-    if free_bytes is not None and needed > free_bytes:
+    # A table's old copy makes room for the next one; the binary log grows with all of them.
+    copies = [plan.space_bytes for plan in plans]
+    needed = sum(copies) if keeps_old else max(copies, default=0)
+    needed += sum(plan.log_bytes for plan in plans)
+    if free_bytes is not None and needed > free_bytes and not may_fill_disk:
         return (
             f"{needed / 1e6:,.0f} MB are needed beside the table, and only"
-            f" {free_bytes / 1e6:,.0f} MB are free on the disk of the data."
+            f" {free_bytes / 1e6:,.0f} MB are free on the disk of the data. --allow-full-disk tries"
+            " it all the same: if the disk fills up, every write of the site waits or fails."
         )
     return ""
-
-
-def try_server(table: str, partitions: int) -> Trial:
-    """Copy a few rows, and ask for a repartition that lets writers go on; leaves nothing behind."""
-    scratch, columns = f"{table}__trial", list_columns(table)
-    execute(f"DROP TABLE IF EXISTS `{scratch}`")
-    execute(f"CREATE TABLE `{scratch}` LIKE `{table}`")
-    try:
-        started = time.monotonic()
-        execute(
-            f"INSERT INTO `{scratch}` ({quote_columns(columns)})"
-            f" SELECT {quote_columns(columns)} FROM `{table}` LIMIT {TRIAL_ROWS}"
-        )
-        seconds = time.monotonic() - started
-        [[rows]] = fetch_all(f"SELECT COUNT(*) FROM `{scratch}`")
-        # Without LOCK=NONE a server may accept a clause and copy behind a lock all the same.
-        refusals = {clause: _try_clause(scratch, clause, partitions) for clause in ONLINE_CLAUSES}
-    finally:
-        execute(f"DROP TABLE `{scratch}`")
-    return Trial(refusals, max(int(rows), 1) / max(seconds, 0.001))
 
 
 def read_free_bytes(table: str) -> int | None:
@@ -138,25 +120,45 @@ def read_free_bytes(table: str) -> int | None:
     return status.f_bavail * status.f_frsize
 
 
-def _try_clause(scratch: str, clause: str, partitions: int) -> str:
-    try:
-        execute(
-            f"ALTER TABLE `{scratch}` {clause} PARTITION BY HASH(user_id) PARTITIONS {partitions}"
-        )
-    except DatabaseError as error:
-        return str(error.args[-1])
-    return ""
+class _Size(NamedTuple):
+    rows: int
+    bytes: int
 
 
-def _read_size(table: str) -> tuple[int, int]:
-    """Return rows and bytes as the server estimates them, anew: after a load they are far off."""
+def _read_size(table: str) -> _Size:
+    """Return what the server estimates, anew: after a load it is far off."""
     fetch_all(f"ANALYZE NO_WRITE_TO_BINLOG TABLE `{table}`")
-    [[rows, size]] = fetch_all(
+    [row] = fetch_all(
         "SELECT COALESCE(table_rows, 0), COALESCE(data_length + index_length, 0)"
         " FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = %s",
         [table],
     )
-    return int(rows), int(size)
+    return _Size(*map(int, row))
+
+
+def _find_share_left(table: str, size: _Size, unfinished: Unfinished | None) -> float:
+    """Return which share of the rows is still to be copied.
+
+    Of the rows, because the copy is packed more densely than a table of some age.
+    """
+    if unfinished is None or not is_followed(table):
+        return 1.0  # a copy that has missed changes is begun anew
+    if unfinished.step != "copy":
+        return 0.0
+    return max(0.0, 1 - _read_size(name_shadow(table)).rows / max(1, size.rows))
+
+
+def _has_log_beside(table: str) -> bool:
+    """Whether a binary log lies on the disk of the data, or somewhere that nobody can tell."""
+    [[is_on, log, folder]] = fetch_all("SELECT @@log_bin, @@log_bin_basename, @@datadir")
+    if not is_on:
+        return False
+    if read_free_bytes(table) is None:
+        return True
+    try:
+        return os.stat(Path(log).parent).st_dev == os.stat(folder).st_dev
+    except (OSError, TypeError):
+        return True
 
 
 def _has_more_rows(table: str, limit: int) -> bool:

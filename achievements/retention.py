@@ -11,6 +11,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 import structlog
+from django.conf import settings
 from django.db import transaction
 from msgspec.structs import replace
 
@@ -30,6 +31,7 @@ logger = structlog.get_logger(__name__)
 
 SLICE_USERS: Final = 100
 _ATTEMPTS: Final = 5
+_BEFORE_ALL_USERS: Final = -(2**63)
 
 
 class Dropped(NamedTuple):
@@ -48,7 +50,8 @@ def prune_tests(*, before: datetime, slice_size: int = SLICE_USERS) -> Iterator[
     """
     if not hasattr(get_history(), "drop_tests"):
         raise NothingToDrop("ACHIEVEMENTS_HISTORY names a source without drop_tests")
-    job, _ = Job.objects.get_or_create(name=f"prune tests {before:%Y-%m-%dT%H:%M:%S}")
+    name = f"prune tests {before:%Y-%m-%dT%H:%M:%S}"
+    job, _ = Job.objects.get_or_create(name=name, defaults={"cursor": _BEFORE_ALL_USERS})
     after = job.cursor
     while True:
         user_ids = get_history().list_users(after=after, limit=slice_size)
@@ -62,7 +65,7 @@ def prune_tests(*, before: datetime, slice_size: int = SLICE_USERS) -> Iterator[
 
 def prune_notifications(*, before: datetime, slice_size: int = SLICE_USERS) -> Iterator[Dropped]:
     """Drop the notifications that were written before, read or not."""
-    after = 0
+    after = _BEFORE_ALL_USERS
     while True:
         rows = Notification.objects.filter(user_id__gt=after).order_by("user_id")
         user_ids = list(rows.values_list("user_id", flat=True).distinct()[:slice_size])
@@ -75,13 +78,18 @@ def prune_notifications(*, before: datetime, slice_size: int = SLICE_USERS) -> I
 
 
 def prune_failed_events(*, before: datetime, slice_size: int = SLICE_USERS) -> Iterator[Dropped]:
-    """Drop the events of the outbox that were set aside before: they are lost for good."""
+    """Drop the events of the outbox that were set aside before: they are lost for good.
+
+    Rows that somebody holds, to apply them or to put them back, are left: the look for old ones
+    goes over those as well.
+    """
     after = 0
+    can_skip = settings.DATABASE_SHARDING != "tidb"
     while True:
         dead = Outbox.objects.filter(id__gt=after, failed_at__lt=before).order_by("id")
-        with transaction.atomic():  # staff may be putting one back at this moment
-            found = dead.select_for_update().values_list("id", "user_id")[:slice_size]
-            rows = [tables.OutboxKey(*row) for row in found]
+        with transaction.atomic():
+            found = dead.select_for_update(skip_locked=can_skip).values_list("id", "user_id")
+            rows = [tables.OutboxKey(*row) for row in found[:slice_size]]
             if not rows:
                 return
             tables.delete_outbox(rows)
@@ -142,17 +150,17 @@ def _count(events: Sequence[Event]) -> set[int]:
 def _drop(rulebook: Rulebook, user_ids: Sequence[int], before: datetime) -> int:
     """Delete and remember, inside the caller's transaction. Raises _Uncounted, HistoryMoved."""
     dropped = get_history().drop_tests(user_ids, before=before)
-    users = sorted(dropped)
+    users, gone = sorted(dropped.tests), dropped.tests
     if not users:
-        return 0
+        return dropped.rows
     seen = _read_seen(rulebook, users)
-    if uncounted := [e for u in users for test in dropped[u] for e in _find_unseen(test, *seen[u])]:
+    if uncounted := [e for u in users for test in gone[u] for e in _find_unseen(test, *seen[u])]:
         raise _Uncounted(uncounted)
     bases, cuts, earned = read_bases(users), read_cuts(users), _read_earned(users, before)
     origins = read_origins(users)
     rows = []
     for user_id in users:
-        tests, base = dropped[user_id], bases.get(user_id)
+        tests, base = gone[user_id], bases.get(user_id)
         books = {book.version: book for book in origins[user_id].values()}
         state = _sum_up(
             (rulebook, *books.values()), tests, seen[user_id].invalidated, base, earned[user_id]
@@ -161,7 +169,7 @@ def _drop(rulebook: Rulebook, user_ids: Sequence[int], before: datetime) -> int:
         cut_at = max(before, cuts.get(user_id, before))
         rows.append(SnapshotRow(user_id, cut_at, count, state))
     store_snapshots(rows)
-    return sum(map(len, dropped.values()))
+    return dropped.rows
 
 
 def _read_seen(rulebook: Rulebook, users: Sequence[int]) -> dict[int, _Seen]:

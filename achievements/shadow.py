@@ -94,7 +94,8 @@ def change_definition(sql: str) -> None:
 
 
 def list_tables() -> set[str]:
-    return set(connection.introspection.table_names())
+    """Return the names that are taken, those of views among them."""
+    return set(connection.introspection.table_names(include_views=True))
 
 
 def read_definition(table: str) -> str:
@@ -105,7 +106,7 @@ def read_definition(table: str) -> str:
 
 
 def create_shadow(table: str, partitions: int) -> None:
-    """Create the empty shadow and its triggers, from scratch."""
+    """Create the empty shadow and its triggers, from scratch: what bears their names is ours."""
     drop_shadow(table)
     shadow = name_shadow(table)
     execute(f"CREATE TABLE `{shadow}` LIKE `{table}`")

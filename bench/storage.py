@@ -1,6 +1,7 @@
 """Measures the tables themselves: python -m bench.storage [PART ...], or make bench-storage.
 
-It starts a MariaDB of its own, with data in a temporary folder (about 12 GB), and stops it.
+It starts a MariaDB of its own, with data in a temporary folder (about 12 GB, and it wants
+16 GiB free), and stops it.
 PART: bytes, reads, inserts, indexes, partitions, followed, growth, beyond; without one, all.
 """
 

@@ -16,6 +16,7 @@ from achievements.events import (
     decode_event,
     encode_event,
 )
+from achievements.history import DroppedTests
 from profiles.models import TestResult
 
 _COLUMNS = (
@@ -67,14 +68,14 @@ class TestResultHistory:
         results = TestResult.objects.filter(user_id__in=user_ids)
         return _make_events(_read(results).iterator(chunk_size=5_000))
 
-    def drop_tests(self, user_ids: Sequence[int], *, before: datetime) -> dict[int, list[Event]]:
+    def drop_tests(self, user_ids: Sequence[int], *, before: datetime) -> DroppedTests:
         """Raises HistoryMoved when such a test was saved in between: then nothing may be kept."""
         results = TestResult.objects.filter(user_id__in=user_ids, completed_at__lt=before)
         rows = list(_read(results.select_for_update()))
         deleted, _ = results.delete() if rows else (0, {})
         if deleted != len(rows):
             raise HistoryMoved(f"{deleted} tests were deleted where {len(rows)} had been read")
-        return _make_events(rows)
+        return DroppedTests(len(rows), _make_events(rows))
 
     def list_users(self, *, after: int, limit: int) -> list[int]:
         return list(

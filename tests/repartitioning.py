@@ -9,8 +9,9 @@ from django.db import connection
 from achievements import shadow
 from achievements.models import Job
 from achievements.partitions import list_user_tables, read_partition_count
+from config.checks import NEVER_PARTITIONED
 
-PARTITIONED = sorted(set(list_user_tables()) - {"profiles"})
+PARTITIONED = sorted(set(list_user_tables()) - NEVER_PARTITIONED)
 
 
 def run_sql(sql: str, *parameters) -> list:

@@ -291,6 +291,28 @@ def test_the_old_table_may_be_kept() -> None:
     repartition(UNLOCKS, 8)
 
 
+@pytest.mark.parametrize("is_begun", [True, False])
+def test_a_trigger_or_an_old_table_of_others_beside_ours(is_begun: bool) -> None:
+    """Of a run's own names, but made by somebody else: by a name alone nothing is dropped."""
+    add_unlocks(20)
+    if is_begun:
+        run = repartition_table(table=UNLOCKS, partitions=3, slice_rows=5)
+        next(run)
+        run_sql(f"CREATE TABLE {UNLOCKS}__old AS SELECT 7 n")
+    else:
+        run_sql(
+            f"CREATE TRIGGER {UNLOCKS}__delete BEFORE DELETE ON {UNLOCKS} FOR EACH ROW SET @n=1"
+        )
+    with pytest.raises(RepartitionError, match=f"{UNLOCKS}__(old|delete)"):
+        repartition(UNLOCKS, 3)
+    if is_begun:
+        assert abort_repartition(UNLOCKS)
+        assert list_traces() == [f"{UNLOCKS}__old"]
+    else:
+        assert list_traces() == [f"{UNLOCKS}__delete"]
+        run_sql(f"DROP TRIGGER {UNLOCKS}__delete")
+
+
 def test_another_number_has_to_wait() -> None:
     add_unlocks(20)
     run = repartition_table(table=UNLOCKS, partitions=3, slice_rows=5)

@@ -6,6 +6,7 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import DatabaseError, InterfaceError, OperationalError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -14,6 +15,7 @@ from achievements import failpoints, metrics
 from achievements.definition import Definition
 from achievements.engine import process_events
 from achievements.events import TEST_INVALIDATED, Event, order_of
+from achievements.management.commands import prune as prune_command
 from achievements.models import Job, Notification, Outbox, Snapshot, UserAchievement, UserProgress
 from achievements.progress import Base, derive, encode_progress
 from achievements.reasons import explain_achievement
@@ -295,6 +297,41 @@ def test_the_command_says_what_it_did(past) -> None:
     day = CUT.replace(hour=0)
     old = sum(e.occurred_at < day for e in past)
     assert run(f"--tests={day:%Y-%m-%d}") == f"tests: {old} dropped from before {day:%Y-%m-%d}.\n"
+
+
+def test_what_no_event_may_tell_goes_too_and_is_told(past) -> None:
+    """Saved by the host without a look at the contract: it never counted."""
+    user = past[0].user_id
+    odd = {"wpm": 999.0, "accuracy": 950.0, "duration_seconds": 30.0, "completed_at": NOON}
+    TestResult.objects.bulk_create(
+        TestResult(user_id=user_id, id=90_000, **odd) for user_id in (user, -5, 0)
+    )
+    day = CUT.replace(hour=0)
+    old = sum(e.occurred_at < day for e in past) + 3
+    assert run(f"--tests={day:%Y-%m-%d}").startswith(f"tests: {old} dropped")
+    assert not TestResult.objects.filter(completed_at__lt=day).exists()
+    check_invariants(past)
+
+
+@pytest.mark.parametrize(
+    ("failure", "code", "told"),
+    [
+        (OperationalError(2013, "Lost connection to server"), 1, "connection to the database was"),
+        (OperationalError(1205, "Lock wait timeout exceeded"), 1, "innodb_trx"),
+        (OperationalError("database is locked"), 1, "Rows stay locked"),
+        (InterfaceError(0, ""), 1, "The connection to the database was lost. A slice"),
+        (DatabaseError(1142, "DELETE command denied"), 1, "DATABASE_URL may not .*DELETE command"),
+        (KeyboardInterrupt(), 130, "Stopped"),
+    ],
+)
+def test_a_failure_is_one_sentence_and_says_how_to_go_on(monkeypatch, failure, code, told) -> None:
+    def fail(**options: object) -> None:
+        raise failure
+
+    monkeypatch.setitem(prune_command.KINDS, "tests", ("tests", fail))
+    with pytest.raises(CommandError, match=f"{told}.* The same command goes on") as raised:
+        run("--tests=2026-01-31")
+    assert raised.value.returncode == code
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """prune killed again and again beside live events: nothing is lost, nothing counted twice."""
 
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 
 import pytest
@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.db import connection
 
 from achievements.engine import process_events
-from achievements.models import Job, Snapshot
+from achievements.models import Job, Outbox, Snapshot
 from profiles.models import TestResult
 from tests.factories import NOON, make_broad_catalogue, make_event, store_history
 from tests.faults.hammer import start_process
@@ -75,3 +75,26 @@ def test_killed_in_any_slice_it_ends_with_everything_counted_once() -> None:
     assert sum(s.dropped for s in Snapshot.objects.all()) == len(old)
     call_command("rebuild_users", replay=True, stdout=StringIO(), stderr=StringIO())
     check_invariants(pool)
+
+
+def test_failed_events_go_beside_rows_that_workers_hold() -> None:
+    """The look for old ones comes past every pending row; it must not wait for who holds one."""
+    long_ago = datetime.now(UTC) - timedelta(days=100)
+    pending, dead, held = (
+        Outbox.objects.create(user_id=1, event=b"{}", failed_at=at)
+        for at in (None, long_ago, long_ago)
+    )
+    worker = connection.copy()
+    worker.connect()
+    with worker.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("SELECT id FROM outbox WHERE id <> %s FOR UPDATE SKIP LOCKED", [dead.id])
+        with connection.cursor() as own:
+            own.execute("SET SESSION innodb_lock_wait_timeout = 1")
+        out = StringIO()
+        call_command("prune", "--failed-events=60d", stdout=out, stderr=StringIO())
+        assert "failed events: 1 dropped" in out.getvalue()
+        assert set(Outbox.objects.values_list("id", flat=True)) == {pending.id, held.id}
+        cursor.execute("ROLLBACK")
+    worker.close()
+    connection.close()  # the next test has its own patience

@@ -57,6 +57,7 @@ class Plan(NamedTuple):
     reads: int
     users: list[int]
     skipped: int = 0  # by OFFSET
+    counted: int = 0  # what COUNT(*) returned, where it is the first column
 
     @property
     def most_reads(self) -> int:
@@ -105,10 +106,12 @@ def measure(
         before = _count_reads(cursor)
         own = _count_reads(cursor) - before  # what asking costs
         cursor.execute(sql, values)
-        returned = len(cursor.fetchall()) if cursor.description else cursor.rowcount
+        rows = cursor.fetchall() if cursor.description else ()
+        returned = len(rows) if cursor.description else cursor.rowcount
         reads = _count_reads(cursor) - before - 2 * own
         cursor.execute("ROLLBACK")
-    return Plan(opened, returned, reads, users, _read_offset(tree, parameters))
+    counted = rows[0][0] if rows and isinstance(rows[0][0], int) else 0
+    return Plan(opened, returned, reads, users, _read_offset(tree, parameters), counted)
 
 
 def find_excess(

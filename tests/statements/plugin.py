@@ -52,7 +52,7 @@ def judge_statements(statements: Iterable[Statement], tables: list[str]) -> Repo
             shape, faults = statement.sql, [f"cannot be read: {error}"]
         if not faults:
             continue
-        named = find_maintenance(shape)
+        named = find_maintenance(shape, statement.sender)
         if named:
             seen.add(named.shape)
         if named and not (is_routed and named.is_usual_only):
@@ -102,4 +102,4 @@ def write_report(report: Report) -> Iterator[str]:
         yield from problem.splitlines()
     yield ""
     yield "Let each name its users by user_id = or IN; or, where it has to look at all of them,"
-    yield "name its shape in MAINTENANCE (tests/statements/maintenance.py) with the reason."
+    yield "name shape, module and reason in MAINTENANCE (tests/statements/maintenance.py)."

@@ -9,7 +9,7 @@ import pickle
 import re
 import sys
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
@@ -20,6 +20,8 @@ from django.db.backends.signals import connection_created
 FOLDER_VARIABLE = "STATEMENTS_FOLDER"
 OURS = {"achievements", "profiles", "config", "celery_app"}
 TESTS = {"tests", "bench"}
+# They send what others have put together: a statement is the next module's.
+CARRIERS = {"achievements.statements", "achievements.shadow:execute"}
 MOST_FRAMES = 8
 MOST_TEXTS = 50_000
 LONGEST_TEXT = 4_000
@@ -41,16 +43,20 @@ class Statement(NamedTuple):
     def origin(self) -> str:
         return " < ".join(self.trace[:3])
 
+    @property
+    def sender(self) -> str:
+        """The module that put the statement together."""
+        return find_sender(self.trace)
+
 
 class Recorder:
     """One process's notes; a wrapper for the statements of Django's connections."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.texts: set[tuple[tuple[str, str], str]] = (
-            set()
-        )  # spares a text that is sent again the rest
-        self.shapes: set[tuple[tuple[str, str], str]] = set()
+        # Spares a text that the same module sends again the rest.
+        self.texts: set[tuple[tuple[str, str], str, str]] = set()
+        self.shapes: set[tuple[tuple[str, str], str, str]] = set()
         self.file = -1
         self.pid = 0
 
@@ -63,8 +69,10 @@ class Recorder:
         context: dict[str, Any],
     ) -> Any:
         place = context["connection"].alias, settings.DATABASE_SHARDING
-        if (place, sql) not in self.texts:
-            self._note(str(sql), params, many, place)
+        sender = find_sender(trace_project(sys._getframe(1)))
+        # Without one it is the test's own, or Django's.
+        if sender and (place, sql, sender) not in self.texts:
+            self._note(str(sql), params, many, place, sender)
         return execute(sql, params, many, context)
 
     def watch(self, *, connection: Any, **kwargs: Any) -> None:
@@ -72,25 +80,22 @@ class Recorder:
         if self not in connection.execute_wrappers:
             connection.execute_wrappers.insert(0, self)
 
-    def _note(self, sql: str, params: Any, many: bool, place: tuple[str, str]) -> None:
-        shape = place, shorten(sql)
+    def _note(self, sql: str, params: Any, many: bool, place: tuple[str, str], sender: str) -> None:
+        shape = place, shorten(sql), sender
         if shape not in self.shapes:
-            trace = list(trace_project(sys._getframe(2)))
-            if not trace:
-                return  # the test's own, or Django's: asked again when the project sends it
             self._write(
                 Statement(
                     cut_rows(sql),
                     _choose_parameters(params, many),
                     *place,
-                    tuple(trace),
+                    tuple(trace_project(sys._getframe(2))),
                     # Set by pytest for the test that runs; processes that it starts inherit it.
                     os.environ.get("PYTEST_CURRENT_TEST", "outside of tests"),
                 )
             )
             self.shapes.add(shape)
         if len(sql) < LONGEST_TEXT and len(self.texts) < MOST_TEXTS:
-            self.texts.add((place, sql))
+            self.texts.add((place, sql, sender))
 
     def _write(self, statement: Statement) -> None:
         if self.pid != os.getpid():  # a child that was forked has a file of its own
@@ -108,13 +113,13 @@ def start_recording() -> None:
 
 def read_statements(folder: Path) -> list[Statement]:
     """Return what all processes wrote; one that was killed may have left half a line."""
-    found: dict[tuple[str, str, str], Statement] = {}
+    found: dict[tuple[str, ...], Statement] = {}
     for file in sorted(folder.glob("*.statements"), key=lambda f: f.stat().st_mtime):
         for line in file.read_bytes().splitlines(keepends=True):
             if line.endswith(b"\n"):
                 statement = Statement(*pickle.loads(b64decode(line)))
-                shape = statement.alias, statement.sharding, shorten(statement.sql)
-                found.setdefault(shape, statement)
+                place = statement.alias, statement.sharding, statement.sender
+                found.setdefault((*place, shorten(statement.sql)), statement)
     return list(found.values())
 
 
@@ -151,6 +156,15 @@ def trace_project(frame: FrameType | None) -> Iterator[str]:
         elif top in TESTS and not count and module != __name__:
             return
         frame = frame.f_back
+
+
+def find_sender(trace: Iterable[str]) -> str:
+    """Return the module of the innermost function that is no carrier; "" where there is none."""
+    for function in trace:
+        module = function.partition(":")[0]
+        if not {module, function} & CARRIERS:
+            return module
+    return ""
 
 
 def _choose_parameters(params: Any, many: bool) -> tuple[Any, ...] | None:

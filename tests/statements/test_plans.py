@@ -39,6 +39,7 @@ from tests.statements.recorder import FOLDER_VARIABLE, Statement, read_statement
 pytestmark = [pytest.mark.real, pytest.mark.django_db(transaction=True)]
 SCRATCH = "laurel_plans"
 READING = (exp.Select, exp.SetOperation, exp.Update, exp.Delete)
+REPARTITION = ("repartition_plan", "repartition_trial", "shadow_rows")
 MODULES = (
     *(notifications, outcomes, reasons, rebuild, selectors, standing, tables, unlocks, user_report),
     *(profile_selectors, services),
@@ -69,14 +70,16 @@ def filled(django_db_setup: None, django_db_blocker) -> Iterator[BaseDatabaseWra
 def list_shapes() -> Iterator[tuple[str, exp.Expr, Statement]]:
     """What was sent so far and reads or changes rows of users."""
     tables = list_user_tables()
-    found: dict[str, tuple[exp.Expr, Statement]] = {}
+    found: dict[tuple[str, bool], tuple[exp.Expr, Statement]] = {}
     for statement in read_statements(Path(os.environ[FOLDER_VARIABLE])):
         is_ours = statement.alias not in FOREIGN_ALIASES and statement.sharding == UNSHARDED
         if is_ours and list_named_tables(statement.sql, tables):
             tree = parse(statement.sql, statement.parameters)
             if isinstance(tree, READING) and find_table(tree):
-                found.setdefault(normalise(tree), (tree, statement))
-    for shape, (tree, statement) in found.items():
+                shape = normalise(tree)
+                is_named = find_maintenance(shape, statement.sender) is not None
+                found.setdefault((shape, is_named), (tree, statement))
+    for (shape, _), (tree, statement) in found.items():
         yield shape, tree, statement
 
 
@@ -85,16 +88,19 @@ def find_table(tree: exp.Expr) -> str | None:
     return next((t.name for t in tree.find_all(exp.Table) if t.name in tables), None)
 
 
-def judge_plan(filled: BaseDatabaseWrapper, shape: str, tree: exp.Expr, values) -> list[str]:
+def judge_plan(
+    filled: BaseDatabaseWrapper, shape: str, tree: exp.Expr, values, sender: str
+) -> list[str]:
     table = find_table(tree)
     assert table is not None
     plan = measure(filled, tree, values)
-    if named := find_maintenance(shape):
-        if named.is_sum:
-            return []
+    if named := find_maintenance(shape, sender):
         # It may open all partitions, and read in each of them what it returns of one.
         count = max(1, read_partition_count(filled, table))
-        most = READS_A_ROW * (plan.returned + plan.skipped + 1) * count
+        looked = (
+            plan.counted + count if named.is_count else (plan.returned + plan.skipped + 1) * count
+        )
+        most = READS_A_ROW * looked
         return [] if plan.reads <= most else [f"reads {plan.reads} rows, {most} are allowed"]
     return find_excess(plan, filled, table, is_bounded=shape in BOUNDED)
 
@@ -144,7 +150,7 @@ def test_every_function_that_asks_for_a_user_is_called() -> None:
 def test_each_statement_reads_its_users_alone_and_little_besides(filled) -> None:
     problems = []
     for shape, tree, statement in list_shapes():
-        if faults := judge_plan(filled, shape, tree, statement.parameters):
+        if faults := judge_plan(filled, shape, tree, statement.parameters, statement.sender):
             problems.append(
                 "\n".join([shape, *faults, f"from {statement.origin}, in {statement.test}", ADVICE])
             )
@@ -174,12 +180,45 @@ BAD = {
     "an update by a row": (
         "UPDATE test_results SET wpm = 1 WHERE (user_id, id) = (%s, %s)", (1, 4),
     ),
+    # Shapes of maintenance but for a table that was slipped in, or a filter.
+    "a join that is counted": (
+        "SELECT COUNT(*) FROM (SELECT 1 FROM user_achievements a JOIN test_results t ON"
+        " t.user_id = a.user_id AND t.id = a.test_result_id WHERE t.wpm > 9 LIMIT 99) AS counted",
+        (),
+    ),
+    "a slice that is joined": (
+        "SELECT a.user_id FROM user_achievements a JOIN test_results t ON t.user_id = a.user_id"
+        " AND t.wpm > a.level WHERE a.user_id > %s ORDER BY a.user_id LIMIT 9 OFFSET 1000",
+        (5,),
+    ),
+    "a slice that is filtered": (
+        "SELECT user_id FROM test_results WHERE user_id > %s AND wpm > 900"
+        " ORDER BY user_id LIMIT 9",
+        (5,),
+    ),
     "a deletion": ("DELETE FROM notifications WHERE created_at < %s", ("2026-06-01",)),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [*GOOD, *BAD])
 def test_bad_queries_are_caught(filled, name: str) -> None:
+    """Also from where maintenance is sent."""
     sql, values = {**GOOD, **BAD}[name]
-    tree = parse(sql, values)
-    assert bool(judge_plan(filled, normalise(tree), tree, values)) == (name in BAD)
+    for sender in (
+        "profiles.services",
+        "achievements.shadow_rows",
+        "achievements.repartition_plan",
+    ):
+        tree = parse(sql, values)
+        faults = judge_plan(filled, normalise(tree), tree, values, sender)
+        assert bool(faults) == (name in BAD), sender
+
+
+def test_maintenance_may_read_what_it_counts_and_no_more(filled) -> None:
+    counted = "SELECT COUNT(*) FROM (SELECT 1 FROM user_progress LIMIT 500) AS counted"
+    walked = "SELECT user_id FROM user_achievements WHERE user_id > 5 ORDER BY user_id LIMIT 9, 1"
+    for sql, sender in ((counted, "repartition_plan"), (walked, "shadow_rows")):
+        tree = parse(sql, None)
+        shape = normalise(tree)
+        assert judge_plan(filled, shape, tree, None, f"achievements.{sender}") == []
+        assert judge_plan(filled, shape, tree, None, "achievements.selectors") != []

@@ -9,6 +9,7 @@ import pytest
 from django.db import connection
 
 from achievements import tables
+from achievements.statements import fetch_all
 from tests.statements.maintenance import MAINTENANCE
 from tests.statements.plugin import judge_statements, write_report
 from tests.statements.recorder import (
@@ -24,8 +25,10 @@ ROOT = Path(__file__).resolve().parents[2]
 TABLES = ["outbox", "user_achievements", "user_progress"]
 
 
-def make_statement(sql: str, *, sharding: str = "none", alias: str = "default") -> Statement:
-    return Statement(sql, None, alias, sharding, ("achievements.x:read",), "tests/a.py::test_b")
+def make_statement(
+    sql: str, *, sharding: str = "none", alias: str = "default", sender: str = "achievements.x"
+) -> Statement:
+    return Statement(sql, None, alias, sharding, (f"{sender}:read",), "tests/a.py::test_b")
 
 
 @pytest.fixture
@@ -98,13 +101,64 @@ def test_the_report_names_shape_origin_and_test() -> None:
 
 
 def test_what_is_named_passes_where_it_is_named_for() -> None:
-    usual = next(m.shape for m in MAINTENANCE if m.is_usual_only)
-    sql = usual.replace("?, ?", "'[1]', '$[*]'").replace("PATH ?", "PATH '$'")
-    assert judge_statements([make_statement(sql)], TABLES).problems == []
-    assert len(judge_statements([make_statement(sql, sharding="vitess")], TABLES).problems) == 1
+    named = next(m for m in MAINTENANCE if m.is_usual_only)
+    sql = named.shape.replace("?, ?", "'[1]', '$[*]'").replace("PATH ?", "PATH '$'")
+    [sender] = named.senders
+    assert judge_statements([make_statement(sql, sender=sender)], TABLES).problems == []
+    routed = make_statement(sql, sharding="vitess", sender=sender)
+    assert len(judge_statements([routed], TABLES).problems) == 1
+    assert len(judge_statements([make_statement(sql)], TABLES).problems) == 1
     assert judge_statements([make_statement("SELECT 1", alias="legacy")], TABLES).judged == 0
     assert len({m.shape for m in MAINTENANCE}) == len(MAINTENANCE)
     assert all(m.reason for m in MAINTENANCE)
+
+
+WALK = "SELECT user_id FROM user_progress WHERE user_id > 5 ORDER BY user_id LIMIT 9"
+COPY = "INSERT INTO user_progress__trial (user_id, state) SELECT user_id, state FROM {} LIMIT 5"
+
+
+@pytest.mark.parametrize(
+    ("sql", "is_named"),
+    [
+        (WALK, True),
+        (f"{WALK} OFFSET 100", True),
+        (COPY.format("user_progress"), True),
+        (COPY.format("user_achievements"), False),
+        (COPY.format("user_progress p JOIN outbox o ON o.user_id = p.revision"), False),
+        ("SELECT COUNT(*) FROM (SELECT 1 FROM user_progress LIMIT 9) AS counted", True),
+        (
+            "SELECT COUNT(*) FROM (SELECT 1 FROM user_achievements a JOIN test_results t"
+            " ON t.id=a.test_result_id WHERE t.wpm>9 LIMIT 99999999) AS counted",
+            False,
+        ),
+        (
+            "SELECT a.user_id FROM user_achievements a JOIN test_results t ON t.wpm>a.level"
+            " WHERE user_id>5 ORDER BY user_id LIMIT 9 OFFSET 100000",
+            False,
+        ),
+        ("SELECT COUNT(level) FROM (SELECT 1 FROM user_progress LIMIT 9) AS counted", False),
+    ],
+)
+def test_a_name_in_a_shape_is_one_name(sql: str, is_named: bool) -> None:
+    """Whoever of those that maintain sends it."""
+    senders = sorted({sender for named in MAINTENANCE for sender in named.senders})
+    tables = [*TABLES, "test_results"]
+    passed = [
+        sender
+        for sender in senders
+        if not judge_statements([make_statement(sql, sender=sender)], tables).problems
+    ]
+    assert len(passed) == is_named
+
+
+def test_the_same_words_from_another_module_are_another_statement(recorder, tmp_path) -> None:
+    sql = "SELECT state FROM user_progress WHERE user_id = %s"
+    code = compile(f"fetch_all({sql!r}, [5])", "x.py", "exec")
+    for _ in range(2):
+        for module in ("achievements.here", "achievements.there"):
+            exec(code, {"__name__": module, "fetch_all": fetch_all})
+    senders = [s.sender for s in read_statements(tmp_path)]
+    assert senders == ["achievements.here", "achievements.there"]
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import Error as DatabaseFailure
 from tqdm import tqdm
 
 from achievements.errors import HistoryMoved, NothingToDrop
+from achievements.management.failures import describe_failure
 from achievements.retention import (
     SLICE_USERS,
     Dropped,
@@ -19,6 +21,10 @@ from achievements.retention import (
 )
 
 EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+LEFT: Final = (
+    "A slice is dropped whole or not at all, and dropped tests stay counted. The same command goes"
+    " on (name the day that it began with)."
+)
 KINDS: Final[dict[str, tuple[str, Callable[..., Iterator[Dropped]]]]] = {
     "tests": ("tests", prune_tests),
     "notifications": ("notifications", prune_notifications),
@@ -73,6 +79,10 @@ class Command(BaseCommand):
                     raise CommandError(
                         f"{error}: old tests are being saved. Run it again."
                     ) from error
+                except DatabaseFailure as error:
+                    raise CommandError(f"{describe_failure(error)} {LEFT}") from error
+                except KeyboardInterrupt:
+                    raise CommandError(f"Stopped. {LEFT}", returncode=130) from None
             self.stdout.write(f"{name}: {rows} dropped from before {before:%Y-%m-%d}.")
 
 

@@ -5,32 +5,37 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.db import Error as DatabaseFailure
 from django.db import connection
 from tqdm import tqdm
 
+from achievements.management.failures import describe_failure
 from achievements.partitions import list_user_tables, read_partition_count
 from achievements.repartition import (
     SLICE_ROWS,
     abort_repartition,
     alter_table,
+    find_abortable,
     read_unfinished,
     repartition_table,
 )
 from achievements.repartition_plan import (
     Plan,
     find_obstacle,
+    has_work,
     make_plan,
     read_free_bytes,
-    read_server,
-    try_server,
 )
-from achievements.shadow import RepartitionError, open_session
+from achievements.repartition_trial import Trial, read_server, try_server
+from achievements.shadow import RepartitionError, name_shadow, open_session
 
 MOST_PARTITIONS = 1024
-STOPPED = (
-    "Stopped. Nothing is lost: the same command goes on from here, --abort takes it back. Until"
-    " then every write to the table also goes into its copy."
+LEFT_UNFINISHED = (
+    "Nothing is lost: the same command goes on from here, --abort takes it back. Until then every"
+    " write to the table also goes into its copy."
 )
+LEFT_WHOLE = "A table is altered whole or not at all: the same command does the rest."
+UNTOUCHED = "No table of users was changed."
 
 
 class Command(BaseCommand):
@@ -38,6 +43,7 @@ class Command(BaseCommand):
         "Give the tables of users another number of partitions while they are written to: copy,"
         " verify, swap. A run that was stopped goes on where it was."
     )
+    left = UNTOUCHED  # what an end before its time leaves
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--partitions", type=int, metavar="N", help="1 to 1024")
@@ -50,9 +56,17 @@ class Command(BaseCommand):
             default="copy",
             help="copy: writers go on. alter: the server's own ALTER TABLE, faster; writers wait",
         )
-        parser.add_argument("--dry-run", action="store_true", help="only show the plan")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="only show the plan, or what --abort would drop"
+        )
         parser.add_argument(
             "--allow-lock", action="store_true", help="let the writers of a big table wait"
+        )
+        parser.add_argument(
+            "--allow-full-disk",
+            action="store_true",
+            help="go on where the disk seems too small: if it fills up, every write of the site"
+            " waits or fails, not this run's alone",
         )
         parser.add_argument(
             "--abort", action="store_true", help="take back what an unfinished run has left"
@@ -81,6 +95,8 @@ class Command(BaseCommand):
             )
         if not abort and (partitions is None or not 1 <= partitions <= MOST_PARTITIONS):
             raise CommandError(f"--partitions must be from 1 to {MOST_PARTITIONS}.")
+        if options["method"] == "alter" and options["keep_old"]:
+            raise CommandError("--keep-old goes with --method copy: an ALTER leaves no old table.")
         if not 1 <= options["slice"] <= 100_000:
             raise CommandError("--slice must be from 1 to 100000.")
         if not 0 <= options["pause"] <= 100:
@@ -89,14 +105,16 @@ class Command(BaseCommand):
             with open_session():
                 tables = self._choose_tables(options["table"])
                 if abort:
-                    self._abort(tables)
+                    self._abort(tables, dry_run=options["dry_run"])
                 else:
                     assert partitions is not None
                     self._repartition(tables, partitions, **options)
         except RepartitionError as error:
             raise CommandError(str(error)) from error
+        except DatabaseFailure as error:
+            raise CommandError(f"{describe_failure(error)} {self.left}") from error
         except KeyboardInterrupt:
-            raise CommandError(STOPPED, returncode=130) from None
+            raise CommandError(f"Stopped. {self.left}", returncode=130) from None
 
     def _choose_tables(self, named: list[str] | None) -> list[str]:
         known = list_user_tables()
@@ -108,11 +126,19 @@ class Command(BaseCommand):
             if read_partition_count(connection, table) or read_unfinished(table)
         ]
 
-    def _abort(self, tables: list[str]) -> None:
-        taken_back = [table for table in tables if abort_repartition(table)]
-        self.stdout.write(
-            f"Taken back: {', '.join(taken_back)}." if taken_back else "No run is unfinished."
-        )
+    def _abort(self, tables: list[str], *, dry_run: bool) -> None:
+        begun = {table: run for table in tables if (run := find_abortable(table))}
+        if not begun:
+            self.stdout.write("No run is unfinished.")
+        for table, run in begun.items():
+            if not dry_run:
+                self.left = "Give --abort again."
+                abort_repartition(table)
+            self.stdout.write(
+                f"{'Would take back' if dry_run else 'Taken back'}: {table} to {run.partitions}"
+                f" partitions ({run.step}); {name_shadow(table)} and the triggers on {table}"
+                f" {'would be' if dry_run else 'are'} dropped."
+            )
 
     def _repartition(
         self,
@@ -122,25 +148,38 @@ class Command(BaseCommand):
         method: str,
         dry_run: bool,
         allow_lock: bool,
+        allow_full_disk: bool,
         keep_old: bool,
         slice: int,
         pause: float,
         **options: Any,
     ) -> None:
-        plans = self._show_plans(tables, partitions, method, pause)
-        if not plans:
-            raise CommandError(f"Nothing to do: {', '.join(tables)} have {partitions} already.")
+        busy = [table for table in tables if has_work(table, partitions)]
+        for table in sorted(set(tables) - set(busy)):
+            self.stdout.write(f"{table}: {partitions} partitions already, nothing to do")
+        if not busy:
+            self.stdout.write("Nothing to do.")
+            return
+        trial = try_server(busy, partitions, with_triggers=method == "copy")
+        plans = self._show_plans(busy, partitions, method, pause, trial)
         free_bytes = read_free_bytes(tables[0])
-        obstacle = find_obstacle(plans, may_lock=allow_lock, free_bytes=free_bytes)
+        obstacle = find_obstacle(
+            plans,
+            may_lock=allow_lock,
+            may_fill_disk=allow_full_disk,
+            keeps_old=keep_old,
+            free_bytes=free_bytes,
+        )
         if obstacle:
             raise CommandError(obstacle)
         if free_bytes is None:
             self.stdout.write("The disk of the data is not to be seen from here: is there room?")
         if dry_run:
             return
+        self.left = LEFT_WHOLE if method == "alter" else LEFT_UNFINISHED
         for plan in plans:
             if method == "alter":
-                alter_table(table=plan.table, partitions=partitions)
+                alter_table(table=plan.table, partitions=partitions, clause=trial.online_clause)
             else:
                 self._copy(plan, slice, pause, keep_old)
             self.stdout.write(f"{plan.table} has {partitions} partitions.")
@@ -174,37 +213,33 @@ class Command(BaseCommand):
                 bar.close()
 
     def _show_plans(
-        self, tables: list[str], partitions: int, method: str, pause: float
+        self, tables: list[str], partitions: int, method: str, pause: float, trial: Trial
     ) -> list[Plan]:
-        """Print what each table would take; returns the plans of those that have work."""
-        trials = {table: try_server(table, partitions) for table in tables}
+        """Print what each table would take."""
         self.stdout.write(f"{read_server()}, tried on a scratch copy:")
-        for clause, refusal in trials[tables[0]].refusals.items():
+        for clause, refusal in trial.refusals.items():
             answer = f"refused ({refusal})" if refusal else "accepted"
             self.stdout.write(f"  ALTER TABLE ... {clause} PARTITION BY ...: {answer}")
         self.stdout.write(
             "  so --method alter "
-            + ("lets writers go on." if trials[tables[0]].is_native_online else "blocks writers.")
+            + ("lets writers go on." if trial.online_clause else "blocks writers.")
             + " --method copy lets them go on, here and on MySQL 8."
         )
         plans = [
-            make_plan(
-                table=table, partitions=partitions, method=method, trial=trials[table], pause=pause
-            )
+            make_plan(table=table, partitions=partitions, method=method, trial=trial, pause=pause)
             for table in tables
         ]
         for plan in plans:
             self.stdout.write(describe_plan(plan))
-        return [plan for plan in plans if plan.has_work]
+        return plans
 
 
 def describe_plan(plan: Plan) -> str:
-    if not plan.has_work:
-        return f"{plan.table}: {plan.partitions} partitions already, nothing to do"
+    log = f" and up to {plan.log_bytes / 1e6:,.1f} MB of binary log" if plan.log_bytes else ""
     text = (
         f"{plan.table}: {plan.partitions_now} -> {plan.partitions} partitions by {plan.method},"
         f" about {plan.rows:,} rows, {plan.bytes / 1e6:,.1f} MB; needs"
-        f" {plan.space_bytes / 1e6:,.1f} MB more, about {plan.seconds:,.0f} s;"
+        f" {plan.space_bytes / 1e6:,.1f} MB more{log}, about {plan.seconds:,.0f} s;"
         f" writers {'WAIT' if plan.has_waiting_writers else 'go on'}"
     )
     if plan.unfinished:
