@@ -9,6 +9,7 @@ from achievements.criteria import CriteriaError, Reach, find_target_problem, wal
 from achievements.criteria_parser import parse_criteria
 from achievements.events import Problem
 from achievements.models import Achievement
+from achievements.reachable import find_unreachable_target
 from achievements.rulebooks import publish_rulebook
 
 MAX_POINTS: Final = 10_000
@@ -22,7 +23,7 @@ def find_problems(criteria: Any, levels: Any) -> list[Problem]:
     """Return everything wrong with a rule; pointers start at /criteria or /levels."""
     problems = _find_level_problems(levels)
     try:
-        node = parse_criteria(criteria, pointer="/criteria")
+        node = parse_criteria(criteria, pointer="/criteria", is_new=True)
     except CriteriaError as error:
         return [*error.problems, *problems]
     if problems:
@@ -50,6 +51,7 @@ def _find_ladder_problems(leaf: Reach, targets: Sequence[Any]) -> list[Problem]:
             problems.append(Problem(pointer, "missing", detail))
             continue
         found = find_target_problem(leaf.measure, target)
+        found = found or find_unreachable_target(leaf.measure, target)
         if found:
             problems.append(Problem(pointer, *found))
         elif target <= previous:

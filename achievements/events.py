@@ -82,6 +82,8 @@ class Metric:
     unit: str
     noun: str
     maximum: float = 0
+    is_positive: bool = False  # above 0, where others may be 0
+    is_whole: bool = False
 
 
 METRICS: Final = {
@@ -91,9 +93,9 @@ METRICS: Final = {
         Metric("rawWpm", False, "wpm", "raw speed", 420),
         Metric("accuracy", False, "%", "accuracy", 100),
         Metric("consistency", False, "%", "consistency", 100),
-        Metric("durationSeconds", False, "seconds", "duration", 86_400),
-        Metric("characters", False, "characters", "characters", 10_000_000),
-        Metric("length", False, "", "length", 10_000_000),
+        Metric("durationSeconds", False, "seconds", "duration", 86_400, is_positive=True),
+        Metric("characters", False, "characters", "characters", 10_000_000, is_whole=True),
+        Metric("length", False, "", "length", 10_000_000, is_whole=True),
         Metric("mode", True, "modes", "mode"),
         Metric("language", True, "languages", "language"),
     )

@@ -3,6 +3,7 @@
 import pytest
 from django.db import IntegrityError
 
+from achievements.criteria_parser import parse_criteria
 from achievements.definitions import MAX_LEVELS, MAX_POINTS, find_problems, save_achievements
 from achievements.models import Achievement
 from achievements.rulebooks import get_rulebook
@@ -43,6 +44,58 @@ ONE = [{"target": None, "points": 5}]
 )
 def test_problems_point_at_the_node(criteria, levels, pointers) -> None:
     assert [problem.pointer for problem in find_problems(criteria, levels)] == pointers
+
+
+def count_where(**where):
+    return {"count": "tests", "where": where, "atLeast": 1}
+
+
+@pytest.mark.parametrize(
+    ("criteria", "pointer", "words"),
+    [
+        (count_where(accuracy={"gt": 100}), "where/accuracy/gt", "from 0 to 100, so gt 100"),
+        (count_where(wpm={"gte": 5000}), "where/wpm/gte", "from 0 to 420, so gte 5000"),
+        (count_where(wpm={"lt": 0}), "where/wpm/lt", "lt 0"),
+        (count_where(durationSeconds={"lte": 0}), "where/durationSeconds/lte", "above 0"),
+        (count_where(length={"eq": 15.5}), "where/length/eq", "a whole number"),
+        (count_where(length={"gt": 15, "lt": 16}), "where/length", "gt 15 and lt 16"),
+        (count_where(wpm={"gt": 100, "lt": 50}), "where/wpm", "gt 100 and lt 50"),
+        (count_where(wpm={"eq": 50, "gte": 60}), "where/wpm", "eq 50 and gte 60"),
+        (count_where(wpm={"gt": 50, "lte": 50}), "where/wpm", "gt 50 and lte 50"),
+        (count_where(mode={"eq": "zen", "in": ["time"]}), "where/mode", "all of these lists"),
+        ({"best": "wpm", "where": {"wpm": {"lt": 50}}, "atLeast": 50}, "atLeast", "below 50"),
+        (
+            {"distinct": "mode", "where": {"mode": {"in": ["a", "b"]}}, "atLeast": 3},
+            *("atLeast", "2 through at most"),
+        ),
+    ],
+)
+def test_what_can_never_be_met_is_refused_by_its_bound(criteria, pointer, words) -> None:
+    (problem,) = find_problems(criteria, ONE)
+    assert (problem.pointer, problem.code) == (f"/criteria/{pointer}", "never_met")
+    assert words in problem.detail
+    parse_criteria(criteria)  # what was published before stays readable
+
+
+def test_levels_are_held_to_what_where_lets_through() -> None:
+    criteria = {"best": "wpm", "where": {"wpm": {"lt": 100}}}
+    problems = find_problems(criteria, make_levels(50, 100))
+    assert [problem.pointer for problem in problems] == ["/levels/1/target"]
+
+
+@pytest.mark.parametrize(
+    "criteria",
+    [
+        count_where(wpm={"gte": 0, "gt": -5, "lte": 420, "lt": 10**12}),
+        count_where(durationSeconds={"gt": 0, "lte": 0.5}),
+        count_where(length={"gt": 14, "lt": 16}),
+        count_where(accuracy={"eq": 100}),
+        {"best": "wpm", "where": {"wpm": {"lte": 50}}, "atLeast": 50},
+        {"best": "length", "where": {"length": {"lt": 50.5}}, "atLeast": 50},
+    ],
+)
+def test_what_can_just_be_met_is_not_refused(criteria) -> None:
+    assert find_problems(criteria, ONE) == []
 
 
 def test_the_longest_rule_can_be_kept(db) -> None:
