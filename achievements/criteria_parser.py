@@ -111,11 +111,12 @@ class _Parser:
         if len(self.problems) > start:
             return None
         measure = Measure(kind, metric, where, last)
-        at_least = tree.get("atLeast")
-        problem = "atLeast" in tree and (
-            find_target_problem(measure, at_least)
-            or (self.is_new and find_unreachable_target(measure, at_least))
-        )
+        if "atLeast" not in tree:
+            return Reach(measure, None)
+        at_least: Any = tree["atLeast"]
+        problem = find_target_problem(measure, at_least)
+        if not problem and self.is_new:
+            problem = find_unreachable_target(measure, at_least)
         if problem:
             self.report(f"{pointer}/atLeast", *problem)
             return None

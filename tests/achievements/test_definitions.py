@@ -5,7 +5,7 @@ from django.db import IntegrityError
 
 from achievements.criteria_parser import parse_criteria
 from achievements.definitions import MAX_LEVELS, MAX_POINTS, find_problems, save_achievements
-from achievements.models import Achievement
+from achievements.models import Achievement, Publication, Status
 from achievements.rulebooks import get_rulebook
 from tests.factories import make_achievement, make_levels, publish
 
@@ -102,7 +102,8 @@ def test_the_longest_rule_can_be_kept(db) -> None:
     languages = [f"{n:03}-{'ü' * 36}" for n in range(64)]
     criteria = {"count": "tests", "where": {"language": {"in": languages}}, "atLeast": 1}
     assert find_problems(criteria, ONE) == []
-    save_achievements([make_achievement("long", criteria)])
+    make_achievement("long", criteria)
+    publish()
     assert len(get_rulebook().rules) == 1
 
 
@@ -118,6 +119,45 @@ def test_only_a_changed_rule_is_a_new_version(db) -> None:
     first.refresh_from_db()
     assert first.version == 2
     assert [h.version for h in first.history.order_by("history_id")][-1] == 2
+
+
+def test_a_draft_and_what_nobody_changed_publish_nothing(db) -> None:
+    live = make_achievement("live", COUNT, 1)
+    version = publish()
+    draft = make_achievement("draft", COUNT, 1, status=Status.DRAFT)
+    assert save_achievements([draft, live]) == version
+    draft.levels = make_levels(2)
+    assert save_achievements([draft]) == version
+    assert Publication.objects.latest("version").version == version
+    assert draft.version == 2
+
+
+@pytest.mark.parametrize(
+    ("before", "changes"),
+    [
+        (Status.LIVE, {"name": "Renamed"}),
+        (Status.RETIRED, {"icon": "bolt"}),
+        (Status.LIVE, {"hidden": ["title"]}),
+        (Status.LIVE, {"levels": make_levels(2)}),
+        (Status.LIVE, {"status": Status.DRAFT}),
+        (Status.DRAFT, {"status": Status.LIVE}),
+    ],
+)
+def test_what_others_see_is_published(db, before, changes) -> None:
+    achievement = make_achievement("first", COUNT, 1, status=before)
+    version = publish()
+    for name, value in changes.items():
+        setattr(achievement, name, value)
+    assert save_achievements([achievement]) > version
+
+
+def test_a_new_live_definition_is_published_and_a_new_draft_is_not(db) -> None:
+    def make_new(slug, status):
+        return Achievement(slug=slug, criteria=MET, levels=ONE, status=status)
+
+    before = get_rulebook().version
+    assert save_achievements([make_new("draft", Status.DRAFT)]) == before
+    assert save_achievements([make_new("live", Status.LIVE)]) > before
 
 
 def test_saving_is_all_or_nothing(db) -> None:
