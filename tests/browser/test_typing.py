@@ -212,6 +212,25 @@ def test_it_says_why_a_result_was_refused(
         lambda route: route.continue_(post_data={**route.request.post_data_json, "wpm": 421}),
     )
     type_test(page, words)
-    expect(page.locator('#outcome-status[data-state="trouble"]')).to_contain_text("Not saved.")
-    expect(page.get_by_role("button", name="Try again")).to_be_visible()
+    status = page.locator('#outcome-status[data-state="trouble"]')
+    expect(status).to_have_text("Not saved. This is faster than the site believes.")
+    expect(page.get_by_role("button", name="Try again")).to_have_count(0)
     assert not TestResult.objects.exclude(user_id=TYPIST).exists()
+
+
+def test_it_offers_to_try_again_what_failed_for_now(
+    page: Page, sign_in: Callable[..., None], expected_errors: list[str]
+) -> None:
+    expected_errors.append("/api/v1/test-results")
+    sign_in()
+    words = choose_words_test(page)
+    answers = [{"status": 503, "json": {"detail": "Not now."}}]
+    page.route(
+        "**/api/v1/test-results",
+        lambda route: route.fulfill(**answers.pop()) if answers else route.continue_(),
+    )
+    type_test(page, words)
+    expect(page.locator("#outcome-status")).to_contain_text("Not saved. Not now.")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#outcome-status")).not_to_contain_text("Not saved")
+    expect(page.locator('#outcome-status[data-state="unlocked"]')).to_be_visible()
