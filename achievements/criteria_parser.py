@@ -19,6 +19,7 @@ from achievements.criteria import (
     is_number,
 )
 from achievements.events import METRICS, Problem
+from achievements.reachable import find_unmet_conditions, find_unreachable_target
 
 MAX_DEPTH: Final = 8
 MAX_NODES: Final = 64
@@ -30,9 +31,12 @@ NUMBER_OPERATORS: Final = frozenset({"gte", "gt", "lte", "lt", "eq"})
 TEXT_OPERATORS: Final = frozenset({"eq", "in"})
 
 
-def parse_criteria(tree: Any, *, pointer: str = "") -> Node:
-    """Parse a JSON tree. Raises CriteriaError with every problem found, not only the first."""
-    parser = _Parser()
+def parse_criteria(tree: Any, *, pointer: str = "", is_new: bool = False) -> Node:
+    """Parse a JSON tree. Raises CriteriaError with every problem found, not only the first.
+
+    New criteria are also refused for what can never be met; those of a publication are read.
+    """
+    parser = _Parser(is_new)
     node = parser.parse_node(tree, pointer, depth=1)
     if parser.problems or node is None:
         raise CriteriaError(parser.problems)
@@ -56,7 +60,8 @@ def _is_text(value: Any) -> bool:
 class _Parser:
     """Collects problems on the way down, so that an author sees all of them at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_new: bool) -> None:
+        self.is_new = is_new
         self.problems: list[Problem] = []
         self.node_count = 0
 
@@ -106,8 +111,12 @@ class _Parser:
         if len(self.problems) > start:
             return None
         measure = Measure(kind, metric, where, last)
-        at_least = tree.get("atLeast")
-        problem = "atLeast" in tree and find_target_problem(measure, at_least)
+        if "atLeast" not in tree:
+            return Reach(measure, None)
+        at_least: Any = tree["atLeast"]
+        problem = find_target_problem(measure, at_least)
+        if not problem and self.is_new:
+            problem = find_unreachable_target(measure, at_least)
         if problem:
             self.report(f"{pointer}/atLeast", *problem)
             return None
@@ -144,11 +153,14 @@ class _Parser:
             elif not isinstance(operators, Mapping) or not operators:
                 self.report(below, "type", "A condition must be an object such as {gte: 100}.")
             else:
-                for operator, operand in operators.items():
-                    place = f"{below}/{_escape(operator)}"
-                    condition = self.parse_condition(name, operator, operand, place)
-                    if condition:
-                        conditions.add(condition)
+                parsed = [
+                    self.parse_condition(name, operator, operand, f"{below}/{_escape(operator)}")
+                    for operator, operand in operators.items()
+                ]
+                found = [condition for condition in parsed if condition]
+                conditions.update(found)
+                for place, detail in find_unmet_conditions(found) if self.is_new else ():
+                    self.report(f"{pointer}/{place}", "never_met", detail)
         if len(conditions) > MAX_CONDITIONS:
             self.report(pointer, "bound", f"where may have at most {MAX_CONDITIONS} conditions.")
         return tuple(sorted(conditions, key=condition_order))

@@ -8,21 +8,26 @@ from django.db import transaction
 from achievements.criteria import CriteriaError, Reach, find_target_problem, walk
 from achievements.criteria_parser import parse_criteria
 from achievements.events import Problem
-from achievements.models import Achievement
-from achievements.rulebooks import publish_rulebook
+from achievements.models import Achievement, Status
+from achievements.reachable import find_unreachable_target
+from achievements.rulebooks import find_newest_version, publish_rulebook
 
 MAX_POINTS: Final = 10_000
 MAX_LEVELS: Final = 50
 HIDEABLE: Final = ("title", "icon", "description", "count")
 # A change of these is a new version of the rule; texts and icons may change freely.
 RULE_FIELDS: Final = ("criteria", "levels", "active_from", "active_until")
+_SHOWN_FIELDS: Final = (
+    *("status", "name", "locked_description", "unlocked_description"),
+    *("category", "icon", "hidden", "sort_order"),
+)
 
 
 def find_problems(criteria: Any, levels: Any) -> list[Problem]:
     """Return everything wrong with a rule; pointers start at /criteria or /levels."""
     problems = _find_level_problems(levels)
     try:
-        node = parse_criteria(criteria, pointer="/criteria")
+        node = parse_criteria(criteria, pointer="/criteria", is_new=True)
     except CriteriaError as error:
         return [*error.problems, *problems]
     if problems:
@@ -50,6 +55,7 @@ def _find_ladder_problems(leaf: Reach, targets: Sequence[Any]) -> list[Problem]:
             problems.append(Problem(pointer, "missing", detail))
             continue
         found = find_target_problem(leaf.measure, target)
+        found = found or find_unreachable_target(leaf.measure, target)
         if found:
             problems.append(Problem(pointer, *found))
         elif target <= previous:
@@ -78,17 +84,28 @@ def _find_level_problems(levels: Any) -> list[Problem]:
 
 
 def save_achievements(achievements: Iterable[Achievement]) -> int:
-    """Save checked definitions in one transaction, publish, and return the rulebook's version.
+    """Save checked definitions in one transaction, and return the version of the rulebook in force.
 
     A changed rule gets the next version. Users who already meet it get it from
-    rebuild_users, not from here.
+    rebuild_users, not from here. Only what others see or are judged by is published: a
+    publication costs every document of the cache.
     """
+    is_to_publish = False
     with transaction.atomic():
         for achievement in achievements:
-            before = Achievement.objects.filter(pk=achievement.pk).first()
-            if before and any(
-                getattr(before, name) != getattr(achievement, name) for name in RULE_FIELDS
-            ):
+            # Locked, so that nobody changes it between the comparison and the save.
+            before = Achievement.objects.select_for_update().filter(pk=achievement.pk).first()
+            is_other_rule = before is not None and _differ(before, achievement, RULE_FIELDS)
+            if before and is_other_rule:
                 achievement.version = before.version + 1
+            is_draft = {a.status for a in (before, achievement) if a} == {Status.DRAFT}
+            if not is_draft and (
+                before is None or is_other_rule or _differ(before, achievement, _SHOWN_FIELDS)
+            ):
+                is_to_publish = True
             achievement.save()
-        return publish_rulebook()
+        return publish_rulebook() if is_to_publish else find_newest_version()
+
+
+def _differ(one: Achievement, other: Achievement, names: Sequence[str]) -> bool:
+    return any(getattr(one, name) != getattr(other, name) for name in names)

@@ -4,7 +4,6 @@ An event is decoded and validated in one step by msgspec. Identity is
 (user_id, event_type, test_result_id); everything else is content.
 """
 
-import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,10 @@ from operator import attrgetter
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
+
+from achievements.expected import list_expected, say_expected
+from achievements.surrogates import find_half_character, read_tolerantly, write_tolerantly
 
 MAX_EVENT_BYTES: Final = 16_384
 MAX_BATCH_EVENTS: Final = 500
@@ -70,7 +72,7 @@ class _StrictEvent(Event, forbid_unknown_fields=True):
 
 
 class _Batch(msgspec.Struct):
-    events: list[msgspec.Raw] | None = None
+    events: list[msgspec.Raw] | UnsetType = UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,8 @@ class Metric:
     unit: str
     noun: str
     maximum: float = 0
+    is_positive: bool = False  # above 0, where others may be 0
+    is_whole: bool = False
 
 
 METRICS: Final = {
@@ -91,9 +95,9 @@ METRICS: Final = {
         Metric("rawWpm", False, "wpm", "raw speed", 420),
         Metric("accuracy", False, "%", "accuracy", 100),
         Metric("consistency", False, "%", "consistency", 100),
-        Metric("durationSeconds", False, "seconds", "duration", 86_400),
-        Metric("characters", False, "characters", "characters", 10_000_000),
-        Metric("length", False, "", "length", 10_000_000),
+        Metric("durationSeconds", False, "seconds", "duration", 86_400, is_positive=True),
+        Metric("characters", False, "characters", "characters", 10_000_000, is_whole=True),
+        Metric("length", False, "", "length", 10_000_000, is_whole=True),
         Metric("mode", True, "modes", "mode"),
         Metric("language", True, "languages", "language"),
     )
@@ -146,6 +150,8 @@ _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])  # what is ignored is not
 encode_event: Callable[[Event], bytes] = msgspec.json.Encoder().encode
 
 _PATH = re.compile(r" - at `(?:key in )?\$(?P<path>[^`]*)`$")
+_BOUND_SIGNS = (">=", "<=", " > ", " < ", "length", "Invalid enum", "out of range")
+_EXPECTED = list_expected(Event, Metrics)
 _FIELD = re.compile(r"missing required field `(?P<field>[^`]*)`")
 
 
@@ -178,7 +184,9 @@ def refuse_unreadable() -> Iterator[None]:
         yield
     except msgspec.ValidationError as error:
         raise EventError(problem_of(error)) from None
-    except (msgspec.DecodeError, UnicodeError) as error:
+    except UnicodeError:
+        raise EventError(Problem("", "invalid_json", "A text is not valid UTF-8.")) from None
+    except msgspec.DecodeError as error:
         raise EventError(Problem("", "invalid_json", f"Not valid JSON: {error}.")) from None
     except RecursionError:
         raise EventError(Problem("", "too_deep", "JSON is nested too deeply.")) from None
@@ -221,7 +229,7 @@ def decode_batch(body: bytes, *, now: datetime) -> DecodedBatch:
     """
     with refuse_unreadable():
         items = _split_batch(body)
-    if items is None:
+    if items is UNSET:
         event, unknown = decode_event_counting(body, now=now)
         return DecodedBatch([event], [], unknown)
     if not 1 <= len(items) <= MAX_BATCH_EVENTS:
@@ -231,36 +239,21 @@ def decode_batch(body: bytes, *, now: datetime) -> DecodedBatch:
     return _decode_items(items, now)
 
 
-def _split_batch(body: bytes) -> list[msgspec.Raw] | None:
+def _split_batch(body: bytes) -> list[msgspec.Raw] | UnsetType:
     try:
         return _batch.decode(body).events
     except msgspec.ValidationError:
         raise
     except msgspec.DecodeError:
         # Half a surrogate pair, which JavaScript writes as JSON, may cost its own item alone.
-        items = _read_tolerantly(body)
-        if items is None:
-            raise
-        return items
-
-
-def _read_tolerantly(body: bytes) -> list[msgspec.Raw] | None:
-    """Split a batch whose text is JSON by its grammar; each item is still decoded strictly."""
-    try:
-        document = json.loads(body.decode(), parse_constant=_refuse_constant)
-    except ValueError:
-        return None
-    items = document.get("events") if isinstance(document, dict) else None
-    return [msgspec.Raw(_dump(item)) for item in items] if isinstance(items, list) else None
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(name)  # NaN and Infinity are no JSON
-
-
-def _dump(item: object) -> bytes:
-    text = json.dumps(item, ensure_ascii=False, separators=(",", ":"))
-    return text.encode("utf-8", "surrogatepass")
+        document = read_tolerantly(body)
+        items = document.get("events") if isinstance(document, dict) else None
+        if isinstance(items, list):
+            return [
+                msgspec.Raw(write_tolerantly(item)) for item in items
+            ]  # each is still decoded strictly
+        _refuse_half_character(document)
+        raise
 
 
 def _decode_items(items: Sequence[msgspec.Raw], now: datetime) -> DecodedBatch:
@@ -269,13 +262,28 @@ def _decode_items(items: Sequence[msgspec.Raw], now: datetime) -> DecodedBatch:
     unknown = 0
     for index, item in enumerate(items):
         try:
-            event, count = decode_event_counting(bytes(item), now=now)
+            event, count = _decode_item(bytes(item), now)
         except EventError as error:
             rejected.append(Rejection(index, error.problem))
         else:
             events.append(event)
             unknown += count
     return DecodedBatch(events, rejected, unknown)
+
+
+def _decode_item(item: bytes, now: datetime) -> tuple[Event, int]:
+    try:
+        return decode_event_counting(item, now=now)
+    except EventError as error:
+        if error.problem.code == "invalid_json":
+            _refuse_half_character(read_tolerantly(item, errors="surrogatepass"))
+        raise
+
+
+def _refuse_half_character(document: Any) -> None:
+    pointer = find_half_character(document)
+    if pointer is not None:
+        raise EventError(Problem(pointer, "invalid_json", "This text holds half a character."))
 
 
 def problem_of(error: msgspec.ValidationError) -> Problem:
@@ -287,8 +295,9 @@ def problem_of(error: msgspec.ValidationError) -> Problem:
     missing = _FIELD.search(detail)
     if missing:
         return Problem(f"{pointer}/{missing['field']}", "missing", "This field is required.")
-    is_bound = any(sign in detail for sign in (">=", "<=", " > ", " < ", "length", "Invalid enum"))
-    return Problem(pointer, "bound" if is_bound else "type", detail + ".")
+    is_bound = any(sign in detail for sign in _BOUND_SIGNS)
+    expected = _EXPECTED.get(pointer.rpartition("/")[2])
+    return Problem(pointer, "bound" if is_bound else "type", say_expected(detail, expected))
 
 
 def _pointer_parts(path: str) -> Iterator[str]:

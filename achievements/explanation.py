@@ -23,7 +23,10 @@ _COMPARISONS: Final = {
 
 
 class Explanation(msgspec.Struct, rename="camel"):
-    """One node: `percent` is 100 only when it is met; `current` is None while nothing is known."""
+    """One node: `percent` is 100 only when it is met; `current` is None while nothing is known.
+
+    Of an average, `tests` says over how many of the `tests_needed` it goes so far.
+    """
 
     sentence: str
     met: bool
@@ -32,6 +35,8 @@ class Explanation(msgspec.Struct, rename="camel"):
     percent: int
     unit: str
     children: list["Explanation"] = []
+    tests: int | None = None
+    tests_needed: int | None = None
 
 
 def describe(node: Node, names: Mapping[str, str] = NO_NAMES) -> str:
@@ -90,10 +95,20 @@ def _explain_reach(
     met = value >= find_threshold(node) and position < progress.held
     current = value / measure.scale if met else _current(measure, raw, value, today)
     share = min(1.0, current / target) if target else 0.0
+    tests = tests_needed = None
     if measure.kind == "average":
-        share *= count_values(raw) / measure.last  # a few good tests are not yet `last`
-    percent = 100 if met else min(99, floor(100 * share))
-    return Explanation(describe(node, names), met, _tidy(current), target, percent, measure.unit)
+        tests, tests_needed = count_values(raw), measure.last
+        share *= tests / tests_needed  # a few good tests are not yet `last`
+    return Explanation(
+        sentence=describe(node, names),
+        met=met,
+        current=_tidy(current),
+        target=target,
+        percent=100 if met else min(99, floor(100 * share)),
+        unit=measure.unit,
+        tests=tests,
+        tests_needed=tests_needed,
+    )
 
 
 def _current(measure: Measure, raw: list[int], value: float, today: int | None) -> float:

@@ -13,6 +13,7 @@ from achievements.snapshots import find_cut
 from achievements.standing import (
     explain_node,
     read_progress,
+    show_amounts,
     write_time,
 )
 
@@ -85,10 +86,7 @@ def _show_condition(found: Explanation) -> dict[str, Any]:
     return {
         "sentence": found.sentence,
         "met": found.met,
-        "current": found.current,
-        "target": found.target,
-        "percent": found.percent,
-        "unit": found.unit,
+        **show_amounts(found),
         "children": [_show_condition(child) for child in found.children],
     }
 

@@ -58,7 +58,7 @@ def _find_recent() -> Rulebook | None:
 
 def refresh_rulebook() -> Rulebook:
     """Ask the database for the newest publication and compile it if it is another one."""
-    version = Publication.objects.aggregate(newest=Max("version"))["newest"] or 0
+    version = find_newest_version()
     rulebook = _holder.rulebook
     if rulebook is None or rulebook.version != version:
         rulebook = compile_publication(version, read_publication(version))
@@ -71,6 +71,10 @@ def refresh_rulebook() -> Rulebook:
         # After a flush: whoever serves documents reads off it which of them are current.
         cache.write_rulebook(version, _read_stored(version))
     return rulebook
+
+
+def find_newest_version() -> int:
+    return Publication.objects.aggregate(newest=Max("version"))["newest"] or 0
 
 
 def forget_rulebook() -> None:

@@ -67,11 +67,21 @@ def show_progress(
     return {
         "slug": display.slug_for(held=level - 1),
         "level": level,
+        **show_amounts(found),
+    }
+
+
+def show_amounts(found: Explanation) -> dict[str, Any]:
+    """What an entry says of how far it is; one of an average also over how many tests so far."""
+    amounts = {
         "current": found.current,
         "target": found.target,
         "percent": found.percent,
         "unit": found.unit,
     }
+    if found.tests_needed is not None:
+        amounts |= {"tests": found.tests, "testsNeeded": found.tests_needed}
+    return amounts
 
 
 def write_time(moment: datetime) -> str:

@@ -124,9 +124,12 @@ def _build_database(url: str, *, name: str, base_dir: Path) -> dict[str, Any]:
         raise SettingError(
             f"{name}: expected sqlite:///PATH or mysql://USER:PASSWORD@HOST:PORT/NAME."
         )
-    if scheme == "sqlite":
-        return _build_sqlite(env.db_url_config(url), base_dir=base_dir)
-    return _build_mysql(env.db_url_config(f"mysql://{rest}", engine="config.mysql"), name=name)
+    try:
+        if scheme == "sqlite":
+            return _build_sqlite(env.db_url_config(url), base_dir=base_dir)
+        return _build_mysql(env.db_url_config(f"mysql://{rest}", engine="config.mysql"), name=name)
+    except ValueError:
+        raise SettingError(f"{name}: a port, or a number of its options, is none.") from None
 
 
 def _build_sqlite(database: dict[str, Any], *, base_dir: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from django.contrib import admin
 from django.urls import include, path, re_path
+from django.views.generic import RedirectView
 from django_prometheus.exports import ExportToDjangoView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
@@ -21,6 +22,7 @@ urlpatterns = [
         SpectacularSwaggerSplitView.as_view(url_name="schema", http_method_names=READ),
         name="docs",
     ),
+    re_path(r"^api/?$|^api/docs/$", RedirectView.as_view(pattern_name="docs")),
     path("api/v1/", include("achievements.api.urls")),
     path("api/v1/", include("profiles.api.urls")),
     re_path(r"^api/", answer_not_found),

@@ -5,10 +5,12 @@ from typing import Any, NotRequired, TypedDict
 
 import structlog
 from django.conf import settings
-from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
+from django.templatetags.static import static
 from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 from django.views.defaults import bad_request
 
@@ -62,7 +64,7 @@ def show_profile(request: HttpRequest, user_id: int) -> HttpResponse:
     The page is sent with the 404 too: only the owner's token, which the API checks, opens it.
     """
     if not 1 <= user_id <= LARGEST_USER_ID:
-        raise Http404
+        return show_not_found(request)
     viewer = describe_viewer(request)
     is_own_profile = viewer.get("viewer_id") == user_id
     profile = Profile.objects.filter(user_id=user_id).first()
@@ -79,7 +81,13 @@ def show_profile(request: HttpRequest, user_id: int) -> HttpResponse:
     return render(request, "profiles/profile.html", context, status=404 if is_private else 200)
 
 
-def show_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+@require_safe
+def show_icon(request: HttpRequest) -> HttpResponse:
+    return redirect(static("profiles/favicon.svg"))
+
+
+@csrf_exempt
+def show_not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     if request.path_info.startswith(API_PATH):
         return build_problem(404, "There is no such address in the API.")
     return render(request, "profiles/404.html", {"debug_links": settings.DEBUG}, status=404)

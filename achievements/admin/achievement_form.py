@@ -29,8 +29,8 @@ HIDDEN_PARTS = {
 
 class AchievementForm(forms.ModelForm):  # type: ignore[type-arg]
     criteria = CriteriaField(
-        help_text="One node, such as "
-        '{"count": "tests", "where": {"wpm": {"gte": 100}}, "atLeast": 10}. '
+        help_text="One node, in JSON or YAML, such as "
+        "{count: tests, where: {wpm: {gte: 100}}, atLeast: 10}. "
         "Leave one atLeast out where the levels set it."
     )
     levels = LevelsField(

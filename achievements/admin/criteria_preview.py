@@ -6,8 +6,9 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_POST
 
+from achievements.admin.criteria_text import read_criteria
 from achievements.admin.definition_check import check_draft, is_of_levels, name_place
-from achievements.admin.definition_fields import LevelsField, LevelsWidget, read_criteria
+from achievements.admin.definition_fields import LevelsField, LevelsWidget
 from achievements.models import Achievement
 
 

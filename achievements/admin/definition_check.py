@@ -20,6 +20,7 @@ class Draft:
     problems: list[Problem] = field(default_factory=list)
     summary: str = ""
     level_lines: list[str] = field(default_factory=list)
+    points: int = 0  # of all levels
 
 
 def check_draft(criteria: Any, levels: Any, names: Mapping[str, str] = NO_NAMES) -> Draft:
@@ -30,7 +31,10 @@ def check_draft(criteria: Any, levels: Any, names: Mapping[str, str] = NO_NAMES)
     except CriteriaError:
         return draft
     draft.summary = describe(node, names)
-    if not draft.problems and count_open_targets(node):
+    if draft.problems:
+        return draft
+    draft.points = sum(level["points"] for level in levels)
+    if count_open_targets(node):
         draft.level_lines = [
             f"Level {number}: {describe(set_target(node, level['target']), names)} "
             f"({level['points']} points)"

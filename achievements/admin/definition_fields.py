@@ -1,6 +1,5 @@
-"""Form fields of a definition (face): criteria as JSON, levels as rows, an icon with a preview."""
+"""Form fields of a definition (face): a tree of criteria, rows of levels, an icon to look at."""
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -9,65 +8,16 @@ from django import forms
 from django.urls import reverse
 from unfold.widgets import INPUT_CLASSES, SELECT_CLASSES, TEXTAREA_CLASSES
 
+from achievements.admin.criteria_text import format_tree, read_criteria
 from achievements.admin.icons import find_icon_url
 from achievements.definitions import MAX_LEVELS
 
-MAX_CRITERIA_CHARACTERS: Final = 32_000
 SPARE_ROWS: Final = 2  # for browsers without JavaScript
 EMPTY_ROW: Final = {"target": "", "points": ""}
-WIDTH: Final = 76
-
-
-def format_tree(tree: Any, *, indent: int = 0) -> str:
-    """Write JSON on one line where it fits, and only otherwise on several."""
-    line = json.dumps(tree, ensure_ascii=False)
-    if len(line) + indent <= WIDTH or not isinstance(tree, dict | list) or not tree:
-        return line
-    inner = " " * (indent + 2)
-    if isinstance(tree, dict):
-        parts = [
-            f"{inner}{json.dumps(key, ensure_ascii=False)}: {format_tree(value, indent=indent + 2)}"
-            for key, value in tree.items()
-        ]
-    else:
-        parts = [f"{inner}{format_tree(item, indent=indent + 2)}" for item in tree]
-    start, end = "{}" if isinstance(tree, dict) else "[]"
-    return start + "\n" + ",\n".join(parts) + "\n" + " " * indent + end
-
-
-def read_criteria(text: str) -> Any:
-    """Decode the JSON of a criteria box. Raises ValidationError with the line and column."""
-    if len(text) > MAX_CRITERIA_CHARACTERS:
-        raise forms.ValidationError(
-            f"Criteria may have at most {MAX_CRITERIA_CHARACTERS} characters.", code="too_large"
-        )
-    try:
-        return json.loads(text, object_pairs_hook=_refuse_twice, parse_constant=_refuse_constant)
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise forms.ValidationError(f"Not JSON: {error.msg} ({where}).", code="json") from None
-    except RecursionError:
-        raise forms.ValidationError("Nested too deeply.", code="too_deep") from None
-    except ValueError as error:
-        raise forms.ValidationError(f"Not JSON: {error}.", code="json") from None
-
-
-def _refuse_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # Python keeps the last of two equal names: half of what was typed would be lost unseen.
-    tree = dict(pairs)
-    if len(tree) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{twice!r} is given twice in one object")
-    return tree
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not a number")
 
 
 class CriteriaWidget(forms.Textarea):
-    """A box for JSON with room beside it for the sentence, which admin.js fills."""
+    """A box for JSON or YAML with room beside it for the sentence, which admin.js fills."""
 
     template_name = "admin/achievements/widgets/criteria.html"
 
@@ -89,6 +39,7 @@ class CriteriaField(forms.Field):
     """The decoded tree; its meaning is checked by the form, together with the levels."""
 
     widget = CriteriaWidget
+    empty_values = (None,)  # an empty list is read, and refused with its reason
 
     def to_python(self, value: Any) -> Any:
         text = value if isinstance(value, str) else ""

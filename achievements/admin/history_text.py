@@ -4,7 +4,7 @@ from typing import Any
 
 from simple_history.template_utils import HistoricalRecordContextHelper
 
-from achievements.admin.definition_fields import format_tree
+from achievements.admin.criteria_text import format_tree
 
 
 class JsonContextHelper(HistoricalRecordContextHelper):  # type: ignore[misc]

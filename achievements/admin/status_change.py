@@ -12,6 +12,8 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
+from achievements.admin.criteria_preview import read_names
+from achievements.admin.definition_check import check_draft, describe_problem
 from achievements.admin.holders import count_holders
 from achievements.definitions import save_achievements
 from achievements.models import Achievement, Status
@@ -83,7 +85,11 @@ def confirm_change(request: HttpRequest, name: str, model_admin: Any) -> HttpRes
         raise PermissionDenied
     source = request.POST if request.method == "POST" else request.GET
     achievements = list(Achievement.objects.filter(pk__in=read_ids(source.getlist("id"))))
-    movable = [a for a in achievements if a.status in change.allowed_from]
+    names = read_names()
+    drafts = {a.pk: check_draft(a.criteria, a.levels, names) for a in achievements}
+    allowed = [a for a in achievements if a.status in change.allowed_from]
+    broken = [a for a in allowed if change.to == Status.LIVE and drafts[a.pk].problems]
+    movable = [a for a in allowed if a not in broken]
     if request.method == "POST":
         count = apply_change(change, [a.pk for a in movable], user=request.user)
         noun = "achievement" if count == 1 else "achievements"
@@ -99,7 +105,8 @@ def confirm_change(request: HttpRequest, name: str, model_admin: Any) -> HttpRes
         "title": f"{change.verb} {len(movable)} achievement{'s' * (len(movable) != 1)}?",
         "opts": model_admin.opts,
         "change": change,
-        "rows": [(achievement, holders[achievement.pk]) for achievement in movable],
+        "rows": [(a, drafts[a.pk], holders[a.pk]) for a in movable],
+        "broken": [(a, list(map(describe_problem, drafts[a.pk].problems))) for a in broken],
         "others": [a for a in achievements if a.status not in change.allowed_from],
         "back_url": reverse("admin:achievements_achievement_changelist"),
     }

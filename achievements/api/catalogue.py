@@ -17,6 +17,8 @@ class _CatalogueDocumentView(DocumentView):
 
 
 class CatalogueView(_CatalogueDocumentView):
+    shape = Catalogue
+
     @describe(
         name="catalogue_list",
         summary="Every achievement that can be unlocked",
@@ -31,6 +33,8 @@ class CatalogueView(_CatalogueDocumentView):
 
 
 class DefinitionView(_CatalogueDocumentView):
+    shape = Definition
+
     @describe(
         name="catalogue_read",
         summary="One achievement",

@@ -25,9 +25,10 @@ Caller = EndUser | Service | None
 class DocumentView(APIView):
     """A plain Django view: a view class of the framework only for the API's description.
 
-    Subclasses define `get(request, caller, **ids) -> Document`.
+    Subclasses define `get(request, caller, **ids) -> Document`, of the given shape.
     """
 
+    shape: type
     throttle_policy = "public"
     http_method_names = ["get", "head"]
     cache_control = "no-cache"  # keep it, but ask each time whether it is current
@@ -66,7 +67,7 @@ class DocumentView(APIView):
             raise ProblemError(405, "This can only be read.", headers={"Allow": "GET, HEAD"})
         if not _accepts_json(request.META.get("HTTP_ACCEPT", "")):
             raise ProblemError(406, "The answer is application/json.")
-        fields = read_fields(request)
+        fields = read_fields(request, self.shape)
         document: Document = self.get(request, caller, **ids)  # type: ignore[attr-defined]
         if fields:
             document = select_fields(document, fields)

@@ -8,6 +8,7 @@ from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 
 from achievements.api.problems import ProblemError
+from achievements.events import Problem
 
 
 class BodyParser(BaseParser):
@@ -30,7 +31,8 @@ class BodyParser(BaseParser):
         # Never more than one byte beyond the limit, whatever the header says.
         body: bytes = stream.read(limit + 1)
         if len(body) > limit:
-            raise ProblemError(413, f"The body is larger than {limit} bytes.")
+            detail = f"The body is larger than {limit} bytes."
+            raise ProblemError(413, detail, errors=[Problem("", "too_large", detail)])
         return body
 
 

@@ -146,9 +146,12 @@ def _answer_framework(error: exceptions.APIException) -> HttpResponse:
     if isinstance(error, exceptions.Throttled):
         headers["Retry-After"] = str(max(1, ceil(getattr(error, "wait", None) or 1)))
     code = error.get_codes()
+    detail = str(error.detail) if isinstance(error.detail, str) else "The request is not valid."
+    if error.status_code == 415 and "encoding" not in detail:
+        detail = f"{detail} Send application/json."
     return build_problem(
         error.status_code,
-        str(error.detail) if isinstance(error.detail, str) else "The request is not valid.",
+        detail,
         code=CODES.get(error.status_code, "") or (code if isinstance(code, str) else ""),
         headers=headers,
     )

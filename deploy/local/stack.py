@@ -56,6 +56,7 @@ class Stack:
         }
         self.web_port = choose_web_port()
         self.edge_port: int | None = None
+        self.how_to_try = ""
 
     def start(self) -> None:
         self._start_servers()
@@ -167,12 +168,14 @@ class Stack:
         )
 
     def _prepare_site(self) -> None:
-        """Tables, catalogue, demo typists and logins; the last lines say how to try it."""
+        """Tables, catalogue, demo typists and logins; what it says is shown once all runs."""
         credentials = self.folder / "credentials.json"
-        self._manage("prepare_local", f"--port={self.web_port}", f"--credentials={credentials}")
+        self.how_to_try = self._manage(
+            "prepare_local", f"--port={self.web_port}", f"--credentials={credentials}"
+        )
         self._manage("collectstatic", "--no-input", "--verbosity=0")
 
-    def _manage(self, command: str, *arguments: str) -> None:
+    def _manage(self, command: str, *arguments: str) -> str:
         environment = dict(self.environment)
         if command == "prepare_local":
             environment["DEBUG"] = "yes"  # demo typists are refused without
@@ -181,10 +184,13 @@ class Stack:
             cwd=ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
             check=False,
         )
         if done.returncode != 0:
-            raise StartError(f"manage.py {command} failed; its own words are above.")
+            raise StartError(f"{done.stdout}manage.py {command} failed; its own words are above.")
+        return done.stdout
 
     def _list_site(self) -> list[LocalProcess]:
         return [process for process in self.processes if isinstance(process, SiteProcess)]
@@ -210,10 +216,13 @@ class Stack:
             )
         self.console.say("")
         self.console.show_table(rows)
-        self.console.say(f"\n  Commands against this stack:  . {self.folder / 'environment'}")
+        web, edge = (f"http://{HOST}:{port}" for port in (self.web_port, self.edge_port))
+        self.console.say("")
+        self.console.say(self.how_to_try.replace(web, edge) if self.edge_port else self.how_to_try)
+        self.console.say(f"  Commands against this stack:  . {self.folder / 'environment'}")
         if self.edge_port:
-            self.console.say(f"  Through the edge:  http://{HOST}:{self.edge_port}/")
-        self.console.say(f"  http://{HOST}:{self.web_port}/   Ctrl-C stops everything in order.\n")
+            self.console.say(f"  The web process alone, without the live stream:  {web}/")
+        self.console.say("  Ctrl-C stops everything in order.\n")
 
 
 def read_port(variable: str) -> int | None:
@@ -252,7 +261,9 @@ def main() -> int:
     if missing := find_missing(["mariadb", "redis", "kafka"]):
         print("\n".join(missing), file=sys.stderr)
         return 1
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # in order, as with Ctrl-C
+    # In order, as with Ctrl-C; which a shell without jobs makes what it starts with & ignore.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     given = os.environ.get("STACK_DATA")
     folder = Path(given).resolve() if given else make_folder()
     folder.mkdir(parents=True, exist_ok=True)

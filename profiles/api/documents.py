@@ -37,6 +37,8 @@ def _may_read(request: HttpRequest, caller: Caller, user_id: int) -> bool:
 
 
 class UserAchievementsView(_UserDocumentView):
+    shape = UserAchievements
+
     @describe(
         name="users_achievements",
         summary="A profile: what a user has unlocked",
@@ -52,6 +54,7 @@ class UserAchievementsView(_UserDocumentView):
 
 
 class UserSummariesView(DocumentView):
+    shape = UserSummaries
     vary: ClassVar = ("Authorization", "Cookie")
 
     @describe(
@@ -96,6 +99,8 @@ def _refuse_ids(detail: str, code: str) -> ProblemError:
 
 
 class UserProgressView(_UserDocumentView):
+    shape = UserProgress
+
     @describe(
         name="users_progress",
         summary="How far a user is with what is ahead",

@@ -10,9 +10,10 @@ from rest_framework.response import Response
 
 from achievements.api.callers import require_owner, require_reader
 from achievements.api.parsers import read_body
+from achievements.api.problems import ProblemError
 from achievements.api.schema import OWNER, OWNER_OR_STAFF, USER_ID, describe
 from achievements.api.views import ApiView
-from achievements.events import MAX_ID, EventError, Id, Problem, refuse_unreadable
+from achievements.events import MAX_ID, Id, Problem, refuse_unreadable
 from achievements.notifications import mark_read
 from achievements.selectors import list_notifications
 from profiles.api.shapes import MarkedNotifications, Notifications
@@ -70,7 +71,8 @@ def _read_number(request: Request, name: str, *, largest: int) -> int | None:
     is_number = len(text) <= 19 and text.isascii() and text.isdecimal()
     if not is_number or not 1 <= int(text) <= largest:
         detail = f"{name} must be a whole number from 1 to {largest}."
-        raise EventError(Problem(f"/{name}", "bound" if is_number else "type", detail))
+        problem = Problem(f"/{name}", "bound" if is_number else "type", detail)
+        raise ProblemError(400, detail, code="invalid", errors=[problem])
     return int(text)
 
 

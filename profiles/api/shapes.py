@@ -7,11 +7,15 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from achievements.api.shapes import Rarity
 
 Percent = Annotated[int, Meta(ge=0, le=100, description="100 only when it is met.")]
+Tests = Annotated[int, Meta(description="Of an average: over how many tests it goes.")] | UnsetType
+TestsNeeded = (
+    Annotated[int, Meta(description="Of an average: how many tests it takes.")] | UnsetType
+)
 
 
 class UnlockedAchievement(msgspec.Struct, rename="camel"):
@@ -62,6 +66,8 @@ class AchievementProgress(msgspec.Struct, rename="camel"):
     target: float
     percent: Percent
     unit: str
+    tests: Tests = UNSET
+    tests_needed: TestsNeeded = UNSET
 
 
 class UserProgress(msgspec.Struct, rename="camel"):
@@ -96,6 +102,8 @@ class OutcomeProgress(msgspec.Struct, rename="camel"):
     target: float
     percent: Percent
     unit: str
+    tests: Tests = UNSET
+    tests_needed: TestsNeeded = UNSET
 
 
 class Outcome(msgspec.Struct, rename="camel"):
@@ -155,6 +163,8 @@ class Condition(msgspec.Struct, rename="camel"):
     percent: Percent
     unit: str
     children: list["Condition"]
+    tests: Tests = UNSET
+    tests_needed: TestsNeeded = UNSET
 
 
 class Evidence(msgspec.Struct, rename="camel"):

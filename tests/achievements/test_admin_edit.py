@@ -39,7 +39,7 @@ def test_it_saves_a_new_achievement_as_a_draft(staff):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        pytest.param({"criteria": "{"}, "Not JSON", id="json"),
+        pytest.param({"criteria": "{"}, "Neither JSON nor YAML", id="json"),
         pytest.param({"criteria": "[" * 5000}, "Nested too deeply", id="deep"),
         pytest.param(
             {"criteria": '{"all": [{"count": "tests", "atLeast": 1}, {"best": "mood"}]}'},
@@ -72,6 +72,18 @@ def test_it_refuses_what_is_wrong_and_stores_nothing(staff, changes, said):
     assert said in text_of(response)
     assert not Achievement.objects.exists()
     assert Publication.objects.count() == published
+
+
+def test_it_takes_yaml(staff):
+    staff.post(ADD, form_of(criteria="best: wpm\natLeast: 60"))
+    assert Achievement.objects.get().criteria == {"best": "wpm", "atLeast": 60}
+
+
+@pytest.mark.parametrize("criteria", ["[]", "{}", '""', "0"])
+def test_it_says_once_what_is_no_node(staff, criteria):
+    errors = staff.post(ADD, form_of(criteria=criteria)).context["adminform"].form.errors
+    assert len(errors["criteria"]) == 1
+    assert "node" in errors["criteria"][0]
 
 
 def test_it_shows_refused_criteria_as_they_were_typed(staff):

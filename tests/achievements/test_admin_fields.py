@@ -1,10 +1,14 @@
 import json
+import re
 
 import pytest
+import yaml
+from django.conf import settings
 from django.core.exceptions import ValidationError
 
+from achievements.admin.criteria_text import format_tree, read_criteria
 from achievements.admin.definition_check import check_draft, describe_problem
-from achievements.admin.definition_fields import LevelsField, format_tree, read_criteria
+from achievements.admin.definition_fields import LevelsField
 from achievements.admin.user_id import read_user_id
 
 POINTS = [{"target": None, "points": 5}]
@@ -14,19 +18,39 @@ POINTS = [{"target": None, "points": 5}]
     ("text", "said"),
     [
         pytest.param("{", "line 1, column 2", id="broken"),
-        pytest.param('{"count": "tests",\n "atLeast": }', "line 2", id="line"),
+        pytest.param('{"count": "tests",\n "atLeast": ]', "line 2", id="line"),
         pytest.param('{"atLeast": NaN}', "NaN is not a number", id="nan"),
         pytest.param('{"atLeast": Infinity}', "Infinity is not a number", id="infinity"),
         pytest.param('{"sum": 1, "sum": 2}', "'sum' is given twice", id="twice"),
         pytest.param("[" * 20_000, "deep", id="deep"),
-        pytest.param('{"atLeast": %s}' % ("9" * 5000), "Not JSON", id="huge-number"),
+        pytest.param('{"atLeast": %s}' % ("9" * 5000), "too many digits", id="huge-number"),
+        pytest.param('{"count": tests', "Not JSON: Expecting value", id="JSON, not YAML"),
+        pytest.param("{count: tests, where}}", "(line 1, column 22)", id="YAML"),
+        pytest.param("count: tests\n  last: 1", "line 2", id="YAML on lines"),
+        pytest.param("{sum: wpm, sum: wpm}", "'sum' is given twice", id="YAML twice"),
+        pytest.param("a: &a [x]\nb: *a", "References", id="YAML alias"),
+        pytest.param("{? [a] : b}", "unhashable key", id="YAML key"),
+        pytest.param("{a: !!python/object:os.system x}", "could not determine", id="YAML object"),
+        pytest.param("{a: 2026-13-01}", "month must be", id="YAML date"),
+        pytest.param("{all: [" * 3000, "deep", id="YAML deep"),
+        pytest.param("\x07", "Not JSON", id="no text"),
         pytest.param('"' + "x" * 40_000 + '"', "at most 32000", id="large"),
     ],
 )
-def test_it_says_where_the_json_breaks(text, said):
+def test_it_says_where_the_text_breaks(text, said):
     with pytest.raises(ValidationError) as caught:
         read_criteria(text)
     assert said in caught.value.messages[0]
+
+
+def test_it_reads_the_examples_of_the_documentation():
+    page = (settings.BASE_DIR / "docs" / "criteria.md").read_text()
+    examples = [
+        text for text in re.findall(r"```yaml\n(.*?)```", page, re.S) if "slug:" not in text
+    ]
+    assert len(examples) > 10
+    for text in examples:
+        assert read_criteria(text) == yaml.safe_load(text)
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,28 @@ def test_the_edit_page_leads_to_the_question(staff):
     assert "Nobody new can unlock it" in text_of(response)
 
 
+def test_it_says_what_is_about_to_be_published(staff):
+    levels = [{"target": 80, "points": 5}, {"target": 90, "points": 15}]
+    ladder = make("ladder", criteria={"best": "wpm"}, levels=levels, status=Status.DRAFT)
+    lonely = make(status=Status.DRAFT)
+    page = text_of(
+        staff.get(f"{LIST}status/publish/?id={ladder.pk}&id={lonely.pk}"),
+    )
+    assert "Level 2: Reach 90 wpm. (15 points)" in page
+    assert '<td class="number">20</td>' in page
+    assert "Reach 60 wpm." in page
+
+
+def test_it_does_not_publish_what_can_never_be_met(staff):
+    never = {"count": "tests", "where": {"accuracy": {"gt": 100}}, "atLeast": 1}
+    achievement = make(criteria=never, status=Status.DRAFT)
+    page = text_of(staff.get(f"{LIST}status/publish/?id={achievement.pk}"))
+    assert "accuracy is from 0 to 100" in page
+    staff.post(f"{LIST}status/publish/", {"id": achievement.pk})
+    achievement.refresh_from_db()
+    assert achievement.status == Status.DRAFT
+
+
 @pytest.mark.parametrize("ids", ["", "id=x", "id=-1", "id=" + "9" * 30])
 def test_it_takes_only_ids_it_can_read(staff, ids):
     assert staff.get(f"{LIST}status/publish/?{ids}").status_code in (200, 404)

@@ -140,7 +140,7 @@ class TestRefused:
                 for name, text, code in (
                     ("wpm", "-0.001", "bound"), ("wpm", "420.001", "bound"),
                     ("wpm", '"60"', "type"),
-                    ("wpm", "true", "type"), ("wpm", "1e400", "type"), ("wpm", "{}", "type"),
+                    ("wpm", "true", "type"), ("wpm", "1e400", "bound"), ("wpm", "{}", "type"),
                     ("rawWpm", "421", "bound"), ("accuracy", "100.1", "bound"),
                     ("consistency", "-1", "bound"), ("durationSeconds", "0", "bound"),
                     ("durationSeconds", "86401", "bound"), ("characters", "-1", "bound"),
@@ -276,7 +276,7 @@ class TestBatch:
                 b'{"events":[' + b",".join([b"{}"] * 501) + b"]}", "/events", "bound", id="501"
             ),
             pytest.param(b'{"events": {}}', "/events", "type", id="an object"),
-            pytest.param(b'{"events": null}', "/userId", "missing", id="null"),
+            pytest.param(b'{"events": null}', "/events", "type", id="null"),
             pytest.param(b"{}", "/userId", "missing", id="empty"),
             pytest.param(b"[]", "", "type", id="a list"),
             pytest.param(b"", "", "invalid_json", id="nothing"),
@@ -326,6 +326,35 @@ def test_half_a_surrogate_pair_costs_its_own_item_alone() -> None:
         (1, "invalid_json"),
         (2, "missing"),
     ]
+    assert batch.rejected[0].problem.pointer == "/metrics/mode"
+    with pytest.raises(EventError) as caught:
+        decode_batch(bad.encode(), now=NOW)
+    assert caught.value.problem.pointer == "/metrics/mode"
     for body in (f'{{"events": [{good}, {bad}, NaN]}}', f"[{bad}]", f'{{"events": "{bad}"}}', bad):
         with pytest.raises(EventError):
             decode_batch(body.encode(), now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("data", "detail"),
+    [
+        (raw_metric("wpm", "421"), "Expected a number from 0 to 420."),
+        (raw_metric("wpm", "1e400"), "Expected a number from 0 to 420."),
+        (raw_metric("wpm", '"60"'), "Expected a number from 0 to 420, got text."),
+        (raw_metric("durationSeconds", "0"), "Expected a number above 0 and up to 86400."),
+        (raw_metric("mode", '""'), "Expected text of 1 to 40 characters."),
+        (raw("userId", "1e400"), "Expected a whole number from 1 to 9223372036854775807."),
+        (raw("eventType", '"foo"'), "Expected one of test_completed, test_invalidated."),
+        (
+            raw("occurredAt", '"today"'),
+            "Expected a time with its offset, such as 2026-12-01T12:00:00Z.",
+        ),
+        (raw("metrics", "5"), "Expected an object, got a whole number."),
+        (b'{"events": {}}', "Expected a list, got an object."),
+        (b"[]", "Expected an object, got a list."),
+    ],
+)
+def test_it_says_what_is_expected_in_the_words_of_json(data: bytes, detail: str) -> None:
+    with pytest.raises(EventError) as caught:
+        decode_batch(data, now=NOW)
+    assert caught.value.problem.detail == detail

@@ -152,8 +152,10 @@ def test_a_few_good_tests_are_not_yet_an_average() -> None:
     criteria = {"average": "wpm", "last": 4, "atLeast": 80}
     found = stand(criteria, make_event(1, 1, wpm=100.0))
     assert (found.current, found.percent, found.met) == (100, 25, False)
+    assert (found.tests, found.tests_needed) == (1, 4)
     found = stand(criteria, *(make_event(1, n, wpm=100.0) for n in (1, 2, 3, 4)))
     assert (found.met, found.current) == (True, 100)
+    assert (found.tests, found.tests_needed) == (4, 4)
 
 
 def test_combinations_count_the_nearest_children() -> None:

@@ -50,7 +50,7 @@ def test_tasks_in_the_broker(settings) -> None:
 
 @pytest.mark.real
 @pytest.mark.django_db
-def test_a_broker_that_is_away_is_not_a_zero(monkeypatch) -> None:
+def test_a_broker_that_is_away_is_not_a_zero(monkeypatch, capsys) -> None:
     from celery import current_app
 
     dead = f"redis://127.0.0.1:{find_free_port()}/0"
@@ -58,3 +58,5 @@ def test_a_broker_that_is_away_is_not_a_zero(monkeypatch) -> None:
         current_app, "connection_for_read", lambda: current_app.connection_for_write(dead)
     )
     assert read_queue_depth()["tasks"] is None
+    call_command("queue_depth")
+    assert "no broker that answers." in capsys.readouterr().out

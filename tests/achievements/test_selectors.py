@@ -83,10 +83,15 @@ def test_progress_has_the_documented_shape_and_the_next_level() -> None:
     assert list(document) == ["userId", "asOf", "achievements"]
     assert ISO.fullmatch(document["asOf"])
     for entry in document["achievements"]:
-        assert list(entry) == ["slug", "level", "current", "target", "percent", "unit"]
+        average = ["tests", "testsNeeded"] if entry["slug"] == "steady" else []
+        assert list(entry) == ["slug", "level", "current", "target", "percent", "unit", *average]
         assert 0 <= entry["percent"] <= 99
     assert find(document, "fast") == {
         "slug": "fast", "level": 3, "current": 95, "target": 120, "percent": 79, "unit": "wpm",
+    }  # fmt: skip
+    assert find(document, "steady") == {
+        "slug": "steady", "level": 1, "current": 95, "target": 70, "percent": 66, "unit": "wpm",
+        "tests": 2, "testsNeeded": 3,
     }  # fmt: skip
     assert find(document, "many")["percent"] == 66
     assert "first" not in text_of(document)

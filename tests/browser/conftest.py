@@ -82,7 +82,6 @@ def choose_words_test(page: Page, length: int = 10) -> list[str]:
     page.get_by_text("words", exact=True).click()
     page.get_by_text(str(length), exact=True).click()
     expect(page.locator(".word")).to_have_count(length)
-    page.keyboard.press("Escape")
     expect(page.locator("#typed")).to_be_focused()
     return read_words(page)
 

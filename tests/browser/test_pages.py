@@ -28,6 +28,26 @@ def test_it_answers_404_in_the_pages_own_style(client: Client, path: str) -> Non
     assert b"There is nothing here" in response.content
 
 
+def test_a_wrong_address_looks_the_same_in_development(client: Client, settings: Any) -> None:
+    settings.DEBUG = True
+    for response in (client.get("/no/such/page"), client.get("/u/0"), client.post("/no")):
+        assert response.status_code == 404
+        assert b"There is nothing here" in response.content
+
+
+@pytest.mark.parametrize(
+    ("path", "meant"),
+    [
+        *(("/u/12345/", "/u/12345"), ("/admin", "/admin/"), ("/api/docs/", "/api/docs")),
+        *(("/api", "/api/docs"), ("/api/", "/api/docs")),
+        ("/favicon.ico", "/static/profiles/favicon.svg"),
+    ],
+)
+def test_an_address_that_is_nearly_right_leads_on(client: Client, path: str, meant: str) -> None:
+    response = client.get(path)
+    assert (response.status_code, response["Location"]) == (302, meant)
+
+
 def test_it_answers_unknown_api_addresses_with_a_problem(client: Client) -> None:
     response = client.get("/api/v1/nothing")
     assert response.status_code == 404

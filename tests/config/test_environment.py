@@ -1,9 +1,14 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from config import environment
 from config.environment import SettingError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -22,6 +27,7 @@ def put(monkeypatch):
         (lambda: environment.read_database("SOME_NAME", "", base_dir=Path()), "postgres://h/x"),
         (lambda: environment.read_database("SOME_NAME", "", base_dir=Path()), "laurel"),
         (lambda: environment.read_database("SOME_NAME", "", base_dir=Path()), "mysql://u:p@h:1/"),
+        (lambda: environment.read_database("SOME_NAME", "", base_dir=Path()), "mysql://u@h:x/d"),
     ],
 )
 def test_a_wrong_value_names_its_variable(put, read, value) -> None:
@@ -70,3 +76,15 @@ def test_a_secret_has_no_default_in_production(monkeypatch) -> None:
     read = environment.read_secret
     assert read("SOME_NAME", development_default="d", is_production=False) == "d"
     assert read("SOME_NAME", development_default="d", is_production=True) == ""
+
+
+def test_a_command_says_what_is_wrong_in_one_line() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "manage.py", "check"],
+        env={**os.environ, "EVENT_TRANSPORT": "foo"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == "EVENT_TRANSPORT='foo': expected one of inline, celery, kafka.\n"

@@ -48,6 +48,8 @@ class RunningStack:
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
+                # As a shell without jobs starts what ends with &.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
             )
 
     def read(self) -> str:
@@ -127,6 +129,13 @@ def test_an_event_goes_through_everything_and_outlives_a_crash_of_everything(
     stack = start_stack()
     pids = stack.wait_until_up()
     assert pids.keys() >= EXPECTED
+    # What can be tried is said once it can be tried, and names who also serves the stream.
+    said = stack.read()
+    assert said.index("Laurel is on") > said.index("NAME")
+    if "edge" in pids:
+        port = re.search(r"^  edge +running +\d+ +(\d+)", said, re.MULTILINE)
+        assert port
+        assert f"Laurel is on http://{HOST}:{port[1]} " in said
     key = json.loads((data / "credentials.json").read_text())["service_key"]
     event = {
         "userId": USER_ID,

@@ -52,3 +52,33 @@ def test_create_service_key_knows_its_scopes(db: None) -> None:
         run("create_service_key", "site", "--scope", "everything")
     with pytest.raises(CommandError):
         run("create_service_key", "site")
+
+
+@pytest.mark.parametrize("name", ["", " ", "x" * 51])
+def test_create_service_key_keeps_a_name_whole_or_not_at_all(db: None, name: str) -> None:
+    with pytest.raises(CommandError, match="1 to 50 characters"):
+        run("create_service_key", name, "--scope", "events:write")
+    assert not ServiceKey.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("issue_token", "--user=1", "--ttl-seconds=-5"),
+        ("issue_token", "--user=1", "--ttl-seconds=999999999999999"),
+        ("prepare_local", "--port=0"),
+        ("prepare_local", "--port=999999"),
+        ("prepare_local", "--port=" + "9" * 5000),
+        ("consume_achievement_events", "--metrics-port=99999999"),
+        ("replay_dead_letters", "--partition=50"),
+        ("replay_dead_letters", "--partition=x"),
+    ],
+)
+def test_a_number_out_of_bounds_is_refused_by_them(arguments: tuple[str, ...]) -> None:
+    with pytest.raises(CommandError, match=r"must be a whole number from [01] to [0-9]+"):
+        run(*arguments)
+
+
+def test_every_copy_of_a_consumer_needs_a_port() -> None:
+    with pytest.raises(CommandError, match="--metrics-port"):
+        run("consume_achievement_events", "--metrics-port=65535", "--processes=2")

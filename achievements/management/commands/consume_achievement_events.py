@@ -17,6 +17,7 @@ from achievements.consumer import (
     EventConsumer,
 )
 from achievements.errors import AchievementsError
+from achievements.management.arguments import PORT
 from achievements.stopping import stop_on_signals
 from achievements.supervisor import supervise
 from achievements.topics import CONSUMER_GROUP, EVENTS_PARTITIONS
@@ -29,20 +30,23 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--processes", type=int, default=1, help="copies to supervise")
-        parser.add_argument("--instance", default=socket.gethostname(), help="name in the group")
-        parser.add_argument("--group", default=CONSUMER_GROUP)
-        parser.add_argument("--batch", type=int, default=BATCH_EVENTS, help="events a transaction")
-        parser.add_argument(
-            "--max-batch", type=int, default=MAX_BATCH_EVENTS, help="up to this while there is lag"
-        )
-        parser.add_argument("--session-seconds", type=int, default=20)
-        parser.add_argument("--max-failures", type=int, default=30, help="in a row, then exit")
+        def add(name: str, default: Any, words: str, **kwargs: Any) -> None:
+            parser.add_argument(name, default=default, help=f"{words} (%(default)s)", **kwargs)
+
+        add("--processes", 1, "copies to supervise", type=int)
+        add("--instance", socket.gethostname(), "name in the group")
+        add("--group", CONSUMER_GROUP, "name of the group")
+        add("--batch", BATCH_EVENTS, "events a transaction", type=int)
+        add("--max-batch", MAX_BATCH_EVENTS, "up to this while there is lag", type=int)
+        add("--session-seconds", 20, "silence after which Kafka gives its work away", type=int)
+        add("--max-failures", 30, "in a row, then exit", type=int)
         parser.add_argument(
             "--from-beginning", action="store_true", help="replay what the topic still holds"
         )
         parser.add_argument("--heartbeat-file", type=Path, help="touched while it is alive")
-        parser.add_argument("--metrics-port", type=int, help="serves /metrics; copies count up")
+        parser.add_argument(
+            "--metrics-port", type=PORT, help="serves /metrics; copies count up from it"
+        )
 
     def handle(self, **options: Any) -> None:
         processes = options["processes"]
@@ -53,6 +57,8 @@ class Command(BaseCommand):
             )
         if not 1 <= options["batch"] <= options["max_batch"] <= 5_000:
             raise CommandError("--batch must be 1 to --max-batch, and that at most 5000.")
+        if (options["metrics_port"] or 1) + processes - 1 > 65_535:
+            raise CommandError("--metrics-port leaves no port for each of the --processes.")
         if not settings.KAFKA_BOOTSTRAP_SERVERS:
             raise CommandError("KAFKA_BOOTSTRAP_SERVERS is not set.")
         stop = stop_on_signals()

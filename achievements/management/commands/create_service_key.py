@@ -2,10 +2,11 @@
 
 from typing import Any, Final
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from achievements.models import ServiceKey
 
+MAX_NAME: Final = 50
 SCOPES: Final = ("events:write",)
 
 
@@ -13,7 +14,7 @@ class Command(BaseCommand):
     help = "Create a service key and print its secret, alone on the last line; it is shown once."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("name", help="what the key is for; up to 50 characters")
+        parser.add_argument("name", help=f"what the key is for; up to {MAX_NAME} characters")
         parser.add_argument(
             "--scope",
             action="append",
@@ -24,10 +25,13 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        name = options["name"].strip()
+        if not 1 <= len(name) <= MAX_NAME:
+            raise CommandError(f"The name must have 1 to {MAX_NAME} characters.")
         scopes = sorted(set(options["scopes"]))
-        _, secret = ServiceKey.objects.create_key(name=options["name"][:50], scopes=scopes)
+        _, secret = ServiceKey.objects.create_key(name=name, scopes=scopes)
         self.stderr.write(
-            f"Service key {options['name']!r} may: {', '.join(scopes)}."
+            f"Service key {name!r} may: {', '.join(scopes)}."
             " Keep the secret: it is stored as a hash and never shown again."
         )
         self.stdout.write(secret)

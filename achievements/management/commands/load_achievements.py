@@ -18,12 +18,12 @@ class Command(BaseCommand):
         parser.add_argument("file", nargs="?", type=Path, default=SHIPPED)
         parser.add_argument("--dry-run", action="store_true", help="show the changes, make none")
 
-    def handle(self, *, file: Path, dry_run: bool, **options: Any) -> None:
+    def handle(self, *, file: Path, dry_run: bool, verbosity: int, **options: Any) -> None:
         try:
             diff = load_catalogue(file, dry_run=dry_run)
         except CatalogueError as error:
             raise CommandError(f"Nothing was changed.\n{error}") from error
-        for slug in diff.created:
+        for slug in diff.created if verbosity else ():
             self.stdout.write(self.style.SUCCESS(f"+ {slug}"))
         for slug, changes in diff.changed.items():
             self.stdout.write(f"~ {slug}")
@@ -33,5 +33,5 @@ class Command(BaseCommand):
             f"{len(diff.created)} new, {len(diff.changed)} changed,"
             f" {len(diff.unchanged)} unchanged{' (dry run)' if dry_run else ''}."
         )
-        if diff.created or diff.changed:
+        if verbosity and (diff.created or diff.changed):
             self.stdout.write("Users who meet them already: manage.py rebuild_users")

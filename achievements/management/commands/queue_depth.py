@@ -17,13 +17,15 @@ class Command(BaseCommand):
 
     def handle(self, *, json: bool, **options: Any) -> None:
         depth = read_queue_depth()
-        self.stdout.write(
-            _dump(depth)
-            if json
-            else "{outboxRows} events wait, up to {outboxSeconds:.1f} s; {setAside} are set aside;"
-            " tasks in the broker: {tasks}.".format(**depth)
-        )
+        self.stdout.write(_dump(depth) if json else _describe(depth))
 
 
 def _dump(depth: dict[str, Any]) -> str:
     return json.dumps(depth)
+
+
+def _describe(depth: dict[str, Any]) -> str:
+    tasks = "no broker that answers" if depth["tasks"] is None else "{tasks} tasks in the broker"
+    return (
+        "{outboxRows} events wait, up to {outboxSeconds:.1f} s; {setAside} are set aside; " + tasks
+    ).format(**depth) + "."

@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils.dateparse import parse_datetime
 from tqdm import tqdm
 
+from achievements.management.arguments import whole_number
 from achievements.producer import EventProducer
 from achievements.replay import (
     Filter,
@@ -21,6 +22,7 @@ from achievements.replay import (
     read_letters,
     replay_letters,
 )
+from achievements.topics import EVENTS_PARTITIONS
 
 BATCH_LETTERS = 500
 
@@ -33,7 +35,11 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--reason", help="only those whose reason matches this pattern")
-        parser.add_argument("--partition", type=int, help="only those of this original partition")
+        parser.add_argument(
+            "--partition",
+            type=whole_number(0, EVENTS_PARTITIONS - 1),
+            help="only those of this original partition",
+        )
         parser.add_argument("--since", help="only those set aside for messages since this time")
         parser.add_argument("--dry-run", action="store_true", help="count them by reason alone")
 

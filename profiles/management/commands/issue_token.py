@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from achievements.events import MAX_ID
+from achievements.management.arguments import whole_number
 from profiles.tokens import TokenRefused, issue_token
 
 
@@ -13,7 +14,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--user", type=int, required=True, metavar="ID", help="a user id")
-        parser.add_argument("--ttl-seconds", type=int, default=3600, help="default: an hour")
+        parser.add_argument(
+            "--ttl-seconds", type=whole_number(1, 31_536_000), default=3600, help="(%(default)s)"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not 1 <= options["user"] <= MAX_ID:

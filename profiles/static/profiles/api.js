@@ -4,12 +4,17 @@ import { token } from "./identity.js";
 
 export class ApiProblem extends Error {
   constructor(status, problem) {
-    const first = problem?.errors?.[0]?.detail;
-    super(first ?? problem?.detail ?? problem?.title ?? `The server answered ${status}.`);
+    const first = problem?.errors?.[0];
+    super(first?.detail ?? problem?.detail ?? problem?.title ?? `The server answered ${status}.`);
     this.status = status;
+    this.pointer = first?.pointer ?? "";
     this.retryAfterSeconds = null;
   }
 }
+
+// Refused for what was sent: sending the same again brings the same answer.
+export const isFinal = (error) =>
+  error instanceof ApiProblem && error.status >= 400 && error.status < 500 && ![401, 408, 429].includes(error.status);
 
 export const getJson = (path, options = {}) => call(path, options);
 
@@ -51,5 +56,8 @@ export function explainFailure(error) {
     const wait = error.retryAfterSeconds;
     return `Too many requests${wait ? `: try again in ${wait} seconds` : ""}.`;
   }
+  // The words of a bad request are for whoever wrote it, and a typist did not.
+  if (["/wpm", "/rawWpm"].includes(error.pointer)) return "This is faster than the site believes.";
+  if (error.status === 400) return "The site does not accept it.";
   return error.message;
 }

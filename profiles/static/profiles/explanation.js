@@ -91,7 +91,7 @@ function makeConditions(conditions) {
   return make("ul", { class: "conditions" }, conditions.map((condition) => {
     // "1 of 1" says nothing that the mark does not.
     const hasCount = condition.target > 1 && typeof condition.current === "number";
-    const words = hasCount ? formatProgress(condition.current, condition.target, condition.unit) : "";
+    const words = hasCount ? formatProgress(condition) : "";
     return make("li", { class: condition.met ? "met" : "unmet" },
       make("span", { class: "mark", "aria-hidden": "true" }, condition.met ? "✓" : "○"),
       make("div", {},

@@ -23,12 +23,18 @@ export function formatAmount(value, unit) {
   return words ? `${number.format(value)} ${words}` : number.format(value);
 }
 
-export function formatProgress(current, target, unit) {
+// An average over fewer tests than it takes is not reached, however high it stands.
+export function formatProgress({ current, target, unit, tests, testsNeeded }) {
+  const words = formatShare(current ?? 0, target, unit);
+  return tests < testsNeeded ? `${words}, over ${tests} of ${testsNeeded} tests` : words;
+}
+
+function formatShare(current, target, unit) {
   if (isSeconds(unit)) {
     const [size, name] = chooseTimeUnit(target);
-    return `${number.format((current ?? 0) / size)} of ${number.format(target / size)} ${name}`;
+    return `${number.format(current / size)} of ${number.format(target / size)} ${name}`;
   }
-  return `${formatNumber(current ?? 0)} of ${formatAmount(target, unit)}`;
+  return `${formatNumber(current)} of ${formatAmount(target, unit)}`;
 }
 
 export const formatCategory = (slug) =>

@@ -8,7 +8,7 @@ import { Run } from "./run.js";
 
 const typing = find("#typing");
 const panel = new ResultPanel(find("#result"));
-const options = new Options(find("#options"), () => prepare());
+const options = new Options(find("#options"), ({ isByMouse }) => prepare({ takeFocus: isByMouse }));
 const run = new Run(typing, {
   onStart: () => document.body.classList.add("is-typing"),
   onFinish: (result) => {
@@ -44,9 +44,10 @@ addEventListener("keydown", (event) => {
     startAgain();
     return;
   }
-  // Typing anywhere on the page types the test; the key itself still reaches the field.
+  // Typing anywhere on the page types the test; the key itself still reaches the field. A list of
+  // choices reads letters itself.
   const isLetter = event.key.length === 1 && event.key !== " " && !event.ctrlKey && !event.metaKey && !event.altKey;
-  if (isLetter && !typing.hidden && document.activeElement === document.body) run.focus();
+  if (isLetter && !typing.hidden && !document.activeElement?.matches("select, #typed")) run.focus();
 });
 
 const demo = find("[data-demo]");

@@ -7,10 +7,19 @@ export class Options {
     this.form = form;
     this.restore();
     this.reflect();
+    // Who chooses by mouse types next; who chooses by keys may still be moving through the choices,
+    // and on a phone the keyboard would cover them.
+    let isByMouse = false;
+    form.addEventListener("pointerdown", (event) => {
+      isByMouse = event.pointerType !== "touch";
+    });
+    form.addEventListener("keydown", () => {
+      isByMouse = false;
+    });
     form.addEventListener("change", () => {
       this.reflect();
       this.keep();
-      onChange();
+      onChange({ isByMouse });
     });
   }
 

@@ -1,6 +1,6 @@
 // Shows a finished test: figures, chart, then what it unlocked and what it moved.
 
-import { explainFailure } from "./api.js";
+import { explainFailure, isFinal } from "./api.js";
 import { drawChart } from "./chart.js";
 import { find, make } from "./dom.js";
 import { count, formatNumber } from "./format.js";
@@ -62,6 +62,11 @@ export class ResultPanel {
     this.status.replaceChildren(words, ...more);
   }
 
+  tellAloud(words, state, ...more) {
+    this.say(words, state, ...more);
+    this.announcer.textContent = words;
+  }
+
   async check(result) {
     if (!token) {
       this.say("Not saved: sign in to keep results and unlock achievements.", "quiet");
@@ -75,7 +80,9 @@ export class ResultPanel {
     } catch (error) {
       console.info("The outcome did not arrive:", error.message);
       const what = result.outcomePath ? "Saved, but not checked yet." : "Not saved.";
-      this.offerAgain(result, `${what} ${explainFailure(error)}`, "trouble");
+      const words = `${what} ${explainFailure(error)}`;
+      if (!isFinal(error)) this.offerAgain(result, words, "trouble");
+      else if (this.shown === result) this.tellAloud(words, "trouble");
     }
   }
 
@@ -137,7 +144,6 @@ export class ResultPanel {
     if (this.shown !== result) return;
     const again = make("button", { type: "button", class: "quiet" }, result.outcomePath ? "Check again" : "Try again");
     again.addEventListener("click", () => this.check(result), { once: true });
-    this.say(`${words} `, state, again);
-    this.announcer.textContent = words;
+    this.tellAloud(`${words} `, state, again);
   }
 }

@@ -46,9 +46,9 @@ export function makePips(tile) {
 function makeNext(tile) {
   if (tile.state === "hidden" || !tile.next) return null;
   if (tile.held && !isUnfinished(tile)) return null;
-  const { current, target, unit, percent } = tile.next;
+  const { current, target, percent } = tile.next;
   if (target == null || (target === 1 && !current)) return null;
-  const words = formatProgress(current, target, unit);
+  const words = formatProgress(tile.next);
   return make("div", { class: "next" },
     makeBar(percent, `${tile.name}: ${words}`),
     make("p", { class: "amount" }, words));

@@ -35,7 +35,7 @@ function describeLevels({ firstLevel, level }) {
 }
 
 export function makeProgressLine(item) {
-  const words = formatProgress(item.current, item.target, item.unit);
+  const words = formatProgress(item);
   return make("li", { class: "progress-line" },
     make("span", { class: "name" }, item.name, item.level > 1 && make("span", { class: "level" }, ` level ${item.level}`)),
     make("span", { class: "amount" }, words),

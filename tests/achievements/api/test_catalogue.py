@@ -111,7 +111,7 @@ def test_who_accepts_no_json_gets_406(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/", "/api/v1", "/api/v2/achievements", "/api/v1/achievements/", "/api/x/y"]
+    "path", ["/api/v1", "/api/v2/achievements", "/api/v1/achievements/", "/api/x/y"]
 )
 def test_any_other_address_below_api_is_a_problem(api: Api, path: str) -> None:
     read_problem(api.get(path), 404)

@@ -100,6 +100,7 @@ def test_a_body_that_cannot_be_read_is_a_problem(
 ) -> None:
     problem = read_problem(api.post("/events", body, key=key), status)
     assert problem["detail"]
+    assert problem["errors"]
     assert not Outbox.objects.exists()
 
 
@@ -158,7 +159,8 @@ def test_another_content_type_is_refused(
     response = api.post(
         "/events", CUSTOMER_EVENT, key=key, content_type=content_type, headers=headers
     )
-    read_problem(response, 415)
+    wanted = "without content encoding" if headers else "Send application/json."
+    assert wanted in read_problem(response, 415)["detail"]
 
 
 def test_a_body_in_chunks_needs_a_length(api: Api, key: str) -> None:

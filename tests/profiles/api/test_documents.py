@@ -11,10 +11,11 @@ from django.core.cache import cache
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from achievements.rulebooks import publish_rulebook
 from profiles.api.shapes import UserAchievements, UserProgress
 from profiles.models import Profile
 from profiles.services import set_privacy
-from tests.api import OTHER, TEST_RESULT, USER, Api, read_problem
+from tests.api import OTHER, TEST_RESULT, USER, Api, define, read_problem
 
 pytestmark = pytest.mark.usefixtures("catalogue")
 
@@ -195,9 +196,30 @@ def test_fields_that_do_not_exist_are_named(api: Api, fields: str, named: str) -
     assert named in problem["detail"]
 
 
-def test_fields_of_no_entries_pass(api: Api) -> None:
-    answer = api.get("/users/987654321/achievements?fields=achievements.anything")
-    assert json.loads(answer.content) == {"achievements": []}
+def test_fields_are_the_same_for_a_user_without_entries(api: Api) -> None:
+    path = "/users/987654321/achievements?fields=achievements"
+    assert json.loads(api.get(f"{path}.slug").content) == {"achievements": []}
+    read_problem(api.get(f"{path}.nothing"), 400)
+
+
+@pytest.mark.parametrize(
+    "fields", ["achievements,achievements.slug", "achievements.slug,achievements"]
+)
+def test_the_whole_and_a_part_of_it_are_the_whole(api: Api, fields: str) -> None:
+    api.post("/test-results", TEST_RESULT, user=USER)
+    whole = json.loads(api.get(f"/users/{USER}/achievements").content)
+    part = json.loads(api.get(f"/users/{USER}/achievements?fields={fields}").content)
+    assert part == {"achievements": whole["achievements"]}
+
+
+def test_fields_that_only_some_entries_have_are_asked_of_all(api: Api) -> None:
+    define("steady", {"average": "wpm", "last": 3, "atLeast": 40})
+    publish_rulebook()
+    api.post("/test-results", TEST_RESULT, user=USER)
+    answer = api.get(f"/users/{USER}/progress?fields=achievements.tests")
+    entries = json.loads(answer.content)["achievements"]
+    assert {"tests": 1} in entries
+    assert {} in entries
 
 
 def test_a_part_of_a_private_profile_is_private(api: Api) -> None:

@@ -7,8 +7,9 @@ import msgspec
 import pytest
 from django.contrib.auth import get_user_model
 
-from profiles.api.shapes import Explanation
-from tests.api import TEST_RESULT, USER, Api, read_problem
+from achievements.rulebooks import publish_rulebook
+from profiles.api.shapes import Explanation, Outcome, UserProgress
+from tests.api import TEST_RESULT, USER, Api, define, read_problem
 
 pytestmark = pytest.mark.usefixtures("catalogue")
 
@@ -34,6 +35,22 @@ def test_why_not_yet_and_then_why(api: Api) -> None:
 def test_the_next_level_is_explained(api: Api) -> None:
     api.post("/test-results", TEST_RESULT, user=USER)
     assert explain(api, "typist")["conditions"][0]["target"] == 10
+
+
+def test_an_average_says_over_how_many_tests_it_goes(api: Api) -> None:
+    define("steady", {"average": "wpm", "last": 3, "atLeast": 40})
+    publish_rulebook()
+    saved = json.loads(api.post("/test-results", TEST_RESULT, user=USER).content)
+    outcome = api.get(saved["outcome"].removeprefix("/api/v1"), user=USER).content
+    progress = api.get(f"/users/{USER}/progress").content
+    for body, shape in ((outcome, Outcome), (progress, UserProgress)):
+        decoded: Any = msgspec.json.decode(body, type=shape)
+        entries = decoded.progress if shape is Outcome else decoded.achievements
+        found = {one.slug: (one.tests, one.tests_needed) for one in entries}
+        assert found["steady"] == (1, 3)
+        assert found["typist"] == (msgspec.UNSET, msgspec.UNSET)
+    condition = explain(api, "steady")["conditions"][0]
+    assert (condition["tests"], condition["testsNeeded"], condition["met"]) == (1, 3, False)
 
 
 def test_unknown_and_hidden_ones_are_404(api: Api) -> None:

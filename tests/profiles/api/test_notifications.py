@@ -74,6 +74,7 @@ def test_a_full_last_page_has_no_next(api: Api) -> None:
 def test_a_wrong_parameter_is_named(api: Api, name: str, value: str) -> None:
     problem = read_problem(api.get(f"{PATH}?{name}={value}", user=USER), 400)
     assert problem["errors"][0]["pointer"] == f"/{name}"
+    assert problem["detail"].startswith(f"{name} must be")
 
 
 def test_the_page_has_a_largest_size(api: Api) -> None:
