@@ -51,11 +51,12 @@ def explain(
     progress: Progress,
     *,
     today: int | None = None,
-    names: Mapping[str, str] = NO_NAMES,
+    names: Mapping[str, str] | None = NO_NAMES,
     holds: Callable[[str], bool],
 ) -> Explanation:
     """Explain a node with every target filled in, for one user.
 
+    Without `names` the sentences stay empty: they are half of the work, and progress has none.
     `today` is the user's local day as days since 1970; a streak that ended before
     yesterday stands at nothing. `holds` tells whether a slug is unlocked.
     """
@@ -68,18 +69,31 @@ def explain(
         met = met_count >= node.needed
         nearest = sorted((child.percent for child in children), reverse=True)[: node.needed]
         percent = 100 if met else min(99, sum(nearest) // node.needed)
-        sentence = describe(node, names)
         return Explanation(
-            sentence, met, min(met_count, node.needed), node.needed, percent, "goals", children
+            _say(node, names),
+            met,
+            min(met_count, node.needed),
+            node.needed,
+            percent,
+            "goals",
+            children,
         )
     if isinstance(node, Unlocked):
         met = holds(node.slug)
-        return Explanation(describe(node, names), met, int(met), 1, 100 * met, "achievements")
+        return Explanation(_say(node, names), met, int(met), 1, 100 * met, "achievements")
     return _explain_reach(node, rulebook, progress, today, names)
 
 
+def _say(node: Node, names: Mapping[str, str] | None) -> str:
+    return "" if names is None else describe(node, names)
+
+
 def _explain_reach(
-    node: Reach, rulebook: Rulebook, progress: Progress, today: int | None, names: Mapping[str, str]
+    node: Reach,
+    rulebook: Rulebook,
+    progress: Progress,
+    today: int | None,
+    names: Mapping[str, str] | None,
 ) -> Explanation:
     measure, target = node.measure, node.at_least or 0
     position = rulebook.positions.get(measure.key)
@@ -87,7 +101,7 @@ def _explain_reach(
         # Not counted at all: a definition that is not live, or a row from before it was.
         is_new = not progress.values and position is not None
         current = 0.0 if is_new else None
-        return Explanation(describe(node, names), False, current, target, 0, measure.unit)
+        return Explanation(_say(node, names), False, current, target, 0, measure.unit)
     raw = progress.values[position]
     value = read_value(measure.kind, raw)
     if measure.is_total:
@@ -100,7 +114,7 @@ def _explain_reach(
         tests, tests_needed = count_values(raw), measure.last
         share *= tests / tests_needed  # a few good tests are not yet `last`
     return Explanation(
-        sentence=describe(node, names),
+        sentence=_say(node, names),
         met=met,
         current=_tidy(current),
         target=target,

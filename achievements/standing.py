@@ -24,6 +24,7 @@ def explain_node(
     now: datetime,
     names: Mapping[str, str] | None = None,
 ) -> Explanation:
+    """Explain a node for a user; without `names` no sentences are written."""
     today = int(now.timestamp() + row.utc_offset_minutes * 60) // SECONDS_A_DAY
     unlocked = row.unlocked
 
@@ -36,7 +37,7 @@ def explain_node(
         catalogue.rulebook,
         row,
         today=today,
-        names=catalogue.public_names if names is None else names,
+        names=names,
         holds=holds,
     )
 
