@@ -94,7 +94,8 @@ class _Parser:
         return self.parse_combination(tree, head, pointer, depth)
 
     def parse_reach(self, tree: Mapping[str, Any], kind: str, pointer: str) -> Node | None:
-        self.check_fields(tree, pointer, {kind, "where", "atLeast", "last"})
+        known = {kind, "where", "atLeast"} | ({"last"} if kind == "average" else set())
+        self.check_fields(tree, pointer, known)
         start = len(self.problems)
         metric = tree[kind]
         self.check_measured(kind, metric, f"{pointer}/{kind}")
@@ -105,8 +106,6 @@ class _Parser:
                 self.report(
                     f"{pointer}/last", "bound", f"last must be a whole number from 2 to {MAX_LAST}."
                 )
-        elif "last" in tree:
-            self.report(f"{pointer}/last", "unknown_field", f"last is not used by {kind}.")
         where = self.parse_where(tree.get("where", {}), f"{pointer}/where")
         if len(self.problems) > start:
             return None
@@ -227,4 +226,5 @@ class _Parser:
             if name not in known:
                 allowed = ", ".join(sorted(known))
                 place = f"{pointer}/{_escape(name)}"
-                self.report(place, "unknown_field", f"Known here: {allowed}.")
+                detail = f"{_show(name)} is not known here; {allowed} are."
+                self.report(place, "unknown_field", detail)

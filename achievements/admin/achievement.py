@@ -125,6 +125,10 @@ class AchievementAdmin(SimpleHistoryAdmin, ModelAdmin):  # type: ignore[misc]
                 # A revert posts an old row: only what the form shows may come from it.
                 obj.status, obj.created_at = stored.status, stored.created_at
             save_achievements([obj])
+        if obj.status == Status.DRAFT:
+            self.message_user(
+                request, f"{obj.name} is a draft: nobody sees it until it is published."
+            )
         if version not in (0, obj.version) and obj.status == Status.LIVE:
             self.message_user(request, f"Version {obj.version} is live. {REBUILD_HINT}")
 

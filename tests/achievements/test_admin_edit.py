@@ -74,6 +74,12 @@ def test_it_refuses_what_is_wrong_and_stores_nothing(staff, changes, said):
     assert Publication.objects.count() == published
 
 
+def test_it_says_that_a_draft_waits_to_be_published(staff):
+    assert "nobody sees it until it is published" in messages_of(
+        staff.post(ADD, form_of(), follow=True)
+    )
+
+
 def test_it_takes_yaml(staff):
     staff.post(ADD, form_of(criteria="best: wpm\natLeast: 60"))
     assert Achievement.objects.get().criteria == {"best": "wpm", "atLeast": 60}

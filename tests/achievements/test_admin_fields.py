@@ -11,6 +11,7 @@ from achievements.admin.definition_check import check_draft, describe_problem
 from achievements.admin.definition_fields import LevelsField
 from achievements.admin.user_id import read_user_id
 
+LEAF = {"best": "wpm", "atLeast": 60}
 POINTS = [{"target": None, "points": 5}]
 
 
@@ -67,6 +68,15 @@ def test_it_reads_the_examples_of_the_documentation():
             POINTS,
             "criteria → where → mood: Unknown metric",
             id="metric",
+        ),
+        pytest.param(
+            {**LEAF, "foo": 1}, POINTS, "criteria → foo: foo is not known here; atLeast", id="field"
+        ),
+        pytest.param(
+            {**LEAF, "last": 5},
+            POINTS,
+            "criteria → last: last is not known here; atLeast, best, where are.",
+            id="last",
         ),
         pytest.param(
             {"best": "wpm"},

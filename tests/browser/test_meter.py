@@ -61,6 +61,13 @@ def test_it_calls_an_even_pace_consistent_and_a_jerky_one_not(page: Page) -> Non
     assert jerky["consistency"] < 30
 
 
+def test_an_even_pace_does_not_drop_in_the_rest_of_a_second(page: Page) -> None:
+    result = play(page, ["abcd"] * 11, list("abcd " * 10 + "ab"))
+    *_, whole, rest = result["seconds"]
+    assert (whole["isWhole"], rest["isWhole"], rest["atSeconds"]) == (True, False, 5.1)
+    assert rest["rawWpm"] == whole["rawWpm"] == 120
+
+
 def test_it_says_nothing_of_consistency_within_a_second(page: Page) -> None:
     assert play(page, ["ab", "cd"], list("ab cd"))["consistency"] is None
 

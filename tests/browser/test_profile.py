@@ -111,6 +111,14 @@ def test_the_bar_of_an_average_waits_for_all_its_tests(page: Page, tmp_path: Pat
     assert steady.locator("progress").evaluate("bar => [bar.value, bar.max]") == [10, 100]
 
 
+def test_every_filter_is_in_sight_on_a_phone(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 800})
+    save_tests(2)
+    open_profile(page)
+    edges = "nodes => nodes.map((node) => node.getBoundingClientRect().right)"
+    assert max(page.locator(".segmented label").evaluate_all(edges)) <= 390
+
+
 def test_it_reveals_nothing_of_what_is_hidden(page: Page) -> None:
     save_tests(2, language="latin")
     bodies: list[str] = []

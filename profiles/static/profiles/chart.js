@@ -24,11 +24,12 @@ export function drawChart(svg, { seconds, wpm, durationSeconds }) {
     makeSvg("text", { class: "tick", x: LEFT - 8, y: y(value) + 4, "text-anchor": "end" }, String(value)),
   ]);
   const every = Math.ceil(points.length / 8);
+  // Whole seconds alone, of more than one: the rest of a second would stand on the one before it.
   const times = points
-    .filter((_, index) => index % every === 0)
+    .filter((point, index) => index % every === 0 && (point.isWhole || points.length === 2))
     .map((point) => makeSvg("text", {
       class: "tick", x: x(point), y: HEIGHT - 6,
-      "text-anchor": point === points[0] ? "start" : point === points.at(-1) ? "end" : "middle",
+      "text-anchor": point === points[0] ? "start" : x(point) > width - 30 ? "end" : "middle",
     }, `${Math.round(point.atSeconds * 10) / 10} s`));
 
   const line = (value) => points

@@ -111,13 +111,20 @@ export class Meter {
       if (!stroke.isCorrect) second.errors += 1;
       second.correctCharacters = stroke.correctCharacters;
     }
+    // A few keys in the rest of a second say little: the last speed is that of a whole second.
+    const last = seconds.at(-1);
+    const tailMs = Math.min(1000, durationMs);
+    const isInTail = (stroke) => stroke.atMs - this.startedAtMs > durationMs - tailMs;
+    const tailStrokes = this.keystrokes.filter(isInTail).length;
     let correctCharacters = 0;
     return seconds.map((second) => {
       if (second.strokes) correctCharacters = second.correctCharacters;
       return {
         atSeconds: second.endMs / 1000,
         isWhole: second.lengthMs > 999,
-        rawWpm: toWpm(second.strokes, Math.max(second.lengthMs, 250)),
+        rawWpm: second === last && second.lengthMs < 999
+          ? toWpm(tailStrokes, Math.max(tailMs, 250))
+          : toWpm(second.strokes, second.lengthMs),
         wpm: toWpm(correctCharacters, second.endMs),
         errors: second.errors,
       };
