@@ -3,11 +3,10 @@
 import hashlib
 from typing import Final, NamedTuple
 
-from django.db import transaction
-
 from achievements.claims import Rules
 from achievements.legacy import LegacyDatabase
 from achievements.models import Job
+from achievements.transactions import run_transaction
 
 # Ids are given before their rows are committed: a run starts this many rows before the last
 # one's end, for those that came in behind it.
@@ -58,12 +57,15 @@ def begin_again(cursor: Cursor) -> None:
     """Begin with the first row, and correct what was imported before; so do the other parts where
     it was by other rules. Kept until the rules change: a run may be killed at any moment.
     """
-    same = cursor.source_name + cursor.terms_name
-    jobs = Job.objects.filter(name__startswith=cursor.source_name)
-    with transaction.atomic():
+
+    def work() -> None:
+        same = cursor.source_name + cursor.terms_name
+        jobs = Job.objects.filter(name__startswith=cursor.source_name)
         Job.objects.get_or_create(name=cursor.mark_name)
         jobs.exclude(name__startswith=same).delete()
         jobs.filter(name=cursor.job_name).delete()
+
+    run_transaction(work)
 
 
 def has_other_source(cursor: Cursor) -> bool:

@@ -411,7 +411,7 @@ def test_a_correction_killed_at_its_commits_corrects_everything_once(move, place
     while True:
         process = move.start(
             *("--slice", 40, "--overlap", 0, "--remove-surplus", *again),
-            FAILPOINT=f"{place}:kill 0.3",
+            FAILPOINT=f"{place}:kill {0.3 if kills else 1}",
         )
         again = []
         output = process.communicate(timeout=60)[0]
@@ -421,8 +421,31 @@ def test_a_correction_killed_at_its_commits_corrects_everything_once(move, place
         assert process.returncode == -signal.SIGKILL, output
         kills += 1
         assert kills < 60
-    assert kills
     process_events(pool)
+    move.check(rows, pool)
+    assert "found" in move.run("--verify-only")
+
+
+def test_a_correction_in_two_parts_beside_live_events_of_the_same_users(move) -> None:
+    rows = make_rows(each=8)
+    move.site.add_unlocks(rows)
+    right = move.mapping.read_bytes()
+    write_mapping(move.folder, {n: {"slug": "many", "level": 3} for n in range(1, 6)})
+    move.run("--timezone", "Asia/Kolkata")
+    move.mapping.write_bytes(right)
+    pool = make_pool(USERS)
+    store_history(pool)
+    middle = len(rows) // 2
+    correcting = ("--slice", 15, "--restart", "--remove-surplus")
+    hammers = [start_process(seed, USERS, 130, 20) for seed in (1, 2)]
+    parts = [move.start(*correcting, *part) for part in
+             (("--last-id", middle), ("--first-id", middle + 1))]  # fmt: skip
+    for part in parts:
+        output = part.communicate(timeout=60)[0]
+        assert part.returncode == 0, output
+    for hammer in hammers:
+        output = hammer.communicate(timeout=60)[0]
+        assert hammer.returncode == 0, output
     move.check(rows, pool)
     assert "found" in move.run("--verify-only")
 
