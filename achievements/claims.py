@@ -19,6 +19,9 @@ SAME_DEED: Final = timedelta(days=1)
 
 NEW: Final = "new"
 KNOWN: Final = "known"
+CORRECTED: Final = "corrected"
+SURPLUS: Final = "surplus"
+REMOVED: Final = "removed"
 IGNORED: Final = "ignored"
 DUPLICATE: Final = "duplicate"
 HELD_HERE: Final = "held_here"
@@ -26,6 +29,9 @@ REVOKED_HERE: Final = "revoked_here"
 OUTCOMES: Final = {
     NEW: "levels that nobody here knew of",
     KNOWN: "imported before",
+    CORRECTED: "imported before with a time that no row has now",
+    SURPLUS: "levels of an earlier import that no row gives now: --remove-surplus takes them away",
+    REMOVED: "levels of an earlier import that no row gives now: taken away",
     IGNORED: "of achievements that the mapping ignores",
     DUPLICATE: "the same user and level again: the earliest time wins",
     HELD_HERE: "unlocked here as well: ours stays, unless theirs is more than a day older",
@@ -82,9 +88,11 @@ class HeldLevel(NamedTuple):
     unlocked_at: datetime
     rulebook_version: int
     is_revoked: bool
+    test_result_id: int | None = None
 
 
 Level = tuple[int, int]  # our achievement id, level
+Times = Mapping[Level, Collection[datetime]]  # what rows say, in whatever order they come
 
 
 @dataclass
@@ -93,6 +101,8 @@ class Merge:
 
     standing: dict[Level, datetime] = field(default_factory=dict)  # what must be held, since when
     writes: dict[Level, datetime] = field(default_factory=dict)  # what is not yet so
+    # Imported, and claimed by no row now. Found only where all of the user's rows are known.
+    surplus: list[Level] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
     def list_tops(self) -> dict[int, int]:
@@ -139,15 +149,25 @@ def read_time(text: Any, zone: tzinfo, *, now: datetime) -> tuple[datetime | Non
     return at, ""
 
 
-def merge_claims(claims: Sequence[Claim], held: Mapping[Level, HeldLevel]) -> Merge:
+def merge_claims(
+    claims: Sequence[Claim],
+    held: Mapping[Level, HeldLevel],
+    *,
+    others: Sequence[Claim] | None = None,
+) -> Merge:
     """Let one user's claims meet the levels held here, revoked ones included.
 
     A claim holds for the levels below as well. The earliest of several wins. A level that was
     earned here stays as it is, revoked or not, unless the claim is older by more than a day: then
     it does not rest on the test that earned it here, and becomes an imported one. What was
     imported and then revoked stays revoked, and so does what is above it.
+
+    `others` are the claims of all the user's other rows. With them an imported time that is no
+    row's is corrected, and an imported level that is no row's is surplus; `held` must then be all
+    that the user holds. Without them an earlier time is taken for that of a row not seen here.
     """
     merge = Merge()
+    times = None if others is None else _list_times([*claims, *others])
     winners: dict[Level, Claim] = {}
     for claim in sorted(claims, key=lambda c: (c.at, c.row.id)):
         for level in range(1, claim.level + 1):
@@ -161,17 +181,21 @@ def merge_claims(claims: Sequence[Claim], held: Mapping[Level, HeldLevel]) -> Me
     for key in sorted(winners):
         claim, before = winners[key], held.get(key)
         achievement_id, level = key
-        outcome, detail = _judge(claim.at, before)
+        said = None if times is None else times[key]
+        at = _find_time(claim.at, before, said)
+        outcome, detail = _judge(claim.at, before, at, said)
         if outcome == REVOKED_HERE:
             refused.setdefault(achievement_id, level)
         if achievement_id in refused:
             outcome = REVOKED_HERE
         else:
-            merge.standing[key] = claim.at
-            if _is_to_write(claim.at, before):
-                merge.writes[key] = claim.at
+            merge.standing[key] = at
+            if _is_to_write(at, before):
+                merge.writes[key] = at
         if level == claim.level:
             merge.findings.append(Finding(claim.row, outcome, detail))
+    if times is not None:
+        merge.surplus = _find_surplus(held, times)
     return merge
 
 
@@ -183,7 +207,29 @@ def _find_target(achievement_id: Any, rules: Rules) -> tuple[int, int] | str:
     return "unmapped" if achievement_id in rules.known else "unknown_achievement"
 
 
-def _judge(at: datetime, before: HeldLevel | None) -> tuple[str, str]:
+def _list_times(claims: Iterable[Claim]) -> Times:
+    times: dict[Level, set[datetime]] = {}
+    for claim in claims:
+        for level in range(1, claim.level + 1):
+            times.setdefault((claim.achievement_id, level), set()).add(claim.at)
+    return times
+
+
+def _find_time(
+    at: datetime, before: HeldLevel | None, times: Collection[datetime] | None
+) -> datetime:
+    """Return since when a claimed level is held: an earlier time that is another row's stays."""
+    if before is None or before.rulebook_version != IMPORTED or before.unlocked_at >= at:
+        return at
+    return before.unlocked_at if times is None or before.unlocked_at in times else at
+
+
+def _judge(
+    claimed_at: datetime,
+    before: HeldLevel | None,
+    at: datetime,
+    times: Collection[datetime] | None,
+) -> tuple[str, str]:
     """Name what becomes of a claim at its own level."""
     if before is None:
         return NEW, ""
@@ -192,12 +238,29 @@ def _judge(at: datetime, before: HeldLevel | None) -> tuple[str, str]:
         return REVOKED_HERE, detail
     if before.rulebook_version != IMPORTED:
         return HELD_HERE, detail
-    return (KNOWN, "") if before.unlocked_at == at else (DUPLICATE, detail)
+    if before.unlocked_at == claimed_at:
+        return KNOWN, ""
+    is_known = times is None or before.unlocked_at in times
+    return (DUPLICATE if is_known else CORRECTED), detail
 
 
 def _is_to_write(at: datetime, before: HeldLevel | None) -> bool:
     if before is None:
         return True
     if before.rulebook_version == IMPORTED:
-        return not before.is_revoked and at < before.unlocked_at
+        return not before.is_revoked and at != before.unlocked_at
     return at < before.unlocked_at - SAME_DEED
+
+
+def _find_surplus(held: Mapping[Level, HeldLevel], times: Times) -> list[Level]:
+    """Imported levels that no row gives; those below a level that stays are held up by it."""
+    tops: dict[int, int] = {}
+    doubtful = []
+    for key, level in sorted(held.items()):
+        if level.is_revoked:
+            continue
+        if level.rulebook_version == IMPORTED and key not in times:
+            doubtful.append(key)
+        else:
+            tops[key[0]] = key[1]
+    return [key for key in doubtful if key[1] > tops.get(key[0], 0)]

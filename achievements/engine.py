@@ -137,17 +137,22 @@ def revise_users(
     by_user: EventsByUser,
     *,
     should_confirm: bool = False,
+    should_retract: bool = False,
 ) -> dict[int, Step]:
     """Replay the histories of `rows`, which are locked: one read of tests, one of the archive.
 
-    An invalidation among a user's events asks for retraction.
+    An invalidation among a user's events asks for retraction, and so does `should_retract`.
     """
     user_ids = sorted(rows)
     tests = get_history().read_tests(user_ids)
     archives = _gather_archives(tables.read_seen([u for u in user_ids if rows[u] is not None]))
     bases = read_bases(user_ids)
     origins = read_origins(
-        [u for u in user_ids if any(e.event_type == TEST_INVALIDATED for e in by_user[u])]
+        [
+            user_id
+            for user_id in user_ids
+            if should_retract or any(e.event_type == TEST_INVALIDATED for e in by_user[user_id])
+        ]
     )
     steps = {}
     for user_id in user_ids:

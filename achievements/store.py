@@ -16,6 +16,7 @@ from achievements.tables import NotificationRow, SeenRow, StoredProgress
 from achievements.unlocks import EvidenceRow, RevocationRow, UnlockRow
 
 REVOCATION_REASON = "the test that earned it was invalidated"
+REMOVAL_REASON = "an imported level that it asks for was taken away"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class StepWriter:
         self.applied = 0
         self.unlocks: list[UnlockRow] = []
         self.imported: list[UnlockRow] = []
+        self.removed: list[tuple[int, int, int]] = []  # user id, achievement id, level
         self.revocations: list[RevocationRow] = []
         self.notifications: list[NotificationRow] = []
         self.evidence: list[EvidenceRow] = []
@@ -79,15 +81,23 @@ class StepWriter:
         step: Step,
         rows: Sequence[UnlockRow],
         gained: Iterable[tuple[int, int]],
+        removed: Sequence[tuple[int, int]],
     ) -> None:
         """Add levels that come with a time of their own instead of an event.
 
-        `step.progress` holds them already; `gained` are those that it did not hold before.
+        `step.progress` holds them already; `gained` are those that it did not hold before. It
+        holds no longer what is `removed`: imported levels that are to be gone.
         """
-        self._add(user_id, step, set(), rows)
+        gone = [(user_id, *key) for key in removed]
+        self._add(
+            user_id, step, set(), is_given=bool(rows or gone), revocation_reason=REMOVAL_REASON
+        )
         self.imported += rows
+        self.removed += gone
         for key in gained:
             self.tallies[key] += 1
+        for key in removed:
+            self.tallies[key] -= 1
 
     def write(self) -> BatchResult:
         """Store everything inside the caller's transaction."""
@@ -96,6 +106,8 @@ class StepWriter:
             for user_id, step in self.suspects.items():
                 self._add(user_id, step, told)
         tables.store_progress(sorted(self.progress))
+        if self.removed:
+            unlocks.remove_imported(self.removed)
         # Revoked first: a level may be lost and earned again in one step.
         if self.revocations:
             unlocks.revoke_unlocks(self.revocations)
@@ -122,17 +134,19 @@ class StepWriter:
         user_id: int,
         step: Step,
         told: Container[tuple[int, int, int]],
-        imported: Sequence[UnlockRow] = (),
+        *,
+        is_given: bool = False,
+        revocation_reason: str = REVOCATION_REASON,
     ) -> None:
         row, before = step.progress, self.stored[user_id]
         self.applied += step.applied
         is_repeated = step.applied < len(self.events.get(user_id, ()))
-        if step.unlocks or step.revoked or step.found or is_repeated or imported:
+        if step.unlocks or step.revoked or step.found or is_repeated or is_given:
             self.unlocking.add(user_id)
         if is_repeated:
             self.moved.add(user_id)
         if step.revoked:
-            self._revoke(user_id, step.revoked)
+            self._revoke(user_id, step.revoked, revocation_reason)
         if step.unlocks:
             self._unlock(user_id, row, step.unlocks, told)
         if step.found:
@@ -143,18 +157,16 @@ class StepWriter:
             self.tallies[tables.USERS_TALLY] += 1
         state = encode_progress(row)
         # An earlier time alone changes the profile too: a document of before must know it is older.
-        if state != before.state or imported:
+        if state != before.state or is_given:
             if row.rulebook_version != self.rulebook.version:
                 row.rulebook_version = self.rulebook.version
                 state = encode_progress(row)
             self.progress.append((user_id, before.revision + 1, state))
             self.moved.add(user_id)
 
-    def _revoke(self, user_id: int, revoked: Iterable[tuple[int, int]]) -> None:
+    def _revoke(self, user_id: int, revoked: Iterable[tuple[int, int]], reason: str) -> None:
         for achievement_id, level in revoked:
-            self.revocations.append(
-                RevocationRow(self.now, REVOCATION_REASON, user_id, achievement_id, level)
-            )
+            self.revocations.append(RevocationRow(self.now, reason, user_id, achievement_id, level))
             self.tallies[achievement_id, level] -= 1
 
     def _unlock(

@@ -24,6 +24,10 @@ _PAIR_LIST: Final = (
     "JSON_TABLE(%s, '$[*]' COLUMNS (user_id BIGINT PATH '$[0]', achievement_id INT PATH '$[1]')) k"
 )
 
+_HELD_COLUMNS: Final = (
+    "a.user_id, a.achievement_id, level, unlocked_at, rulebook_version, revoked_at, test_result_id"
+)
+
 
 class UnlockRow(NamedTuple):
     user_id: int
@@ -88,6 +92,16 @@ def put_unlocks(rows: Sequence[UnlockRow]) -> None:
     )
 
 
+def remove_imported(keys: Sequence[tuple[int, int, int]]) -> None:
+    """Delete levels (user_id, achievement_id, level) that an import gave."""
+    update_each(
+        "DELETE FROM user_achievements"
+        " WHERE user_id = %s AND achievement_id = %s AND level = %s AND revoked_at IS NULL"
+        f" AND rulebook_version = {IMPORTED}",
+        keys,
+    )
+
+
 def revoke_unlocks(rows: Sequence[RevocationRow]) -> None:
     update_each(
         "UPDATE user_achievements SET revoked_at = %s, revoked_reason = %s"
@@ -124,25 +138,35 @@ def read_levels(
     """Return, by user and by (achievement_id, level), what there is of these
     (user_id, achievement_id), revoked levels included.
     """
-    columns = "a.user_id, a.achievement_id, level, unlocked_at, rulebook_version, revoked_at"
-    rows: list[Any] = []
-    if pairs and is_mysql() and not is_sharded():
-        # By list for the same reason as in lock_progress: each pair is one look-up.
-        rows = fetch_all(
-            f"SELECT {columns} FROM {_PAIR_LIST} STRAIGHT_JOIN user_achievements a"
+    if not pairs or not is_mysql() or is_sharded():
+        return read_all_levels(sorted({user_id for user_id, _ in pairs}))
+    # By list for the same reason as in lock_progress: each pair is one look-up.
+    return _gather_levels(
+        fetch_all(
+            f"SELECT {_HELD_COLUMNS} FROM {_PAIR_LIST} STRAIGHT_JOIN user_achievements a"
             " ON a.user_id = k.user_id AND a.achievement_id = k.achievement_id",
             [f"[{','.join(f'[{user_id},{other}]' for user_id, other in sorted(pairs))}]"],
         )
-    else:
-        for part in split_keys(sorted({user_id for user_id, _ in pairs})):
-            rows += fetch_all(
-                f"SELECT {columns} FROM user_achievements a WHERE user_id IN ({write_marks(part)})",
-                part,
-            )
+    )
+
+
+def read_all_levels(user_ids: Sequence[int]) -> dict[int, dict[tuple[int, int], HeldLevel]]:
+    """Return, by user and by (achievement_id, level), what there is of these users."""
+    rows: list[Any] = []
+    for part in split_keys(sorted(user_ids)):
+        rows += fetch_all(
+            f"SELECT {_HELD_COLUMNS} FROM user_achievements a"
+            f" WHERE user_id IN ({write_marks(part)})",
+            part,
+        )
+    return _gather_levels(rows)
+
+
+def _gather_levels(rows: Sequence[Any]) -> dict[int, dict[tuple[int, int], HeldLevel]]:
     held: dict[int, dict[tuple[int, int], HeldLevel]] = {}
-    for user_id, achievement_id, level, at, version, revoked_at in rows:
+    for user_id, achievement_id, level, at, version, revoked_at, test_id in rows:
         held.setdefault(user_id, {})[achievement_id, level] = HeldLevel(
-            read_time(at), version, revoked_at is not None
+            read_time(at), version, revoked_at is not None, test_id
         )
     return held
 

@@ -43,7 +43,7 @@ SECRET_KEY = read_secret(
     "SECRET_KEY", development_default=DEVELOPMENT_SECRET_KEY, is_production=IS_PRODUCTION
 )
 ALLOWED_HOSTS = read_list("ALLOWED_HOSTS", "" if IS_PRODUCTION else "localhost,127.0.0.1,[::1]")
-# Processes that serve this site on one machine; the system checks need to know.
+# Processes that serve this site on one machine: starts none, but the system checks need to know.
 WEB_WORKERS = read_int("WEB_WORKERS", 1, low=1, high=1024)
 
 # Applications: unfold restyles the admin and must come before it.

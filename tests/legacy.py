@@ -5,22 +5,26 @@ of SQLite. `expect_levels` says in plain words what users then hold; it shares n
 the import.
 """
 
+import json
 import os
 import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
 import yaml
+from django.core.management import CommandError, call_command
 
 from achievements.models import Notification, UserAchievement
 from achievements.rulebooks import get_rulebook
 from tests.achievements import oracle
-from tests.factories import read_definitions
+from tests.factories import make_achievement, publish, read_definitions
 from tests.invariants import read_levels, read_row
 
 Row = tuple[Any, Any, Any]  # user id, their achievement id, unlocked_at
@@ -144,3 +148,59 @@ def _write_time(at: Any) -> Any:
 def day(number: int, *, hour: int = 12) -> datetime:
     """A moment in 2019 or later."""
     return datetime(2019, 2, 12, hour, tzinfo=UTC) + timedelta(days=number)
+
+
+NAMES = {1: "First steps", 2: "Many I", 3: "Many III", 4: "Fast", 5: "Clean", 6: "Forgotten"}
+
+
+class Import:
+    """The former site, the mapping and the definitions here."""
+
+    def __init__(self, site: LegacySite, folder: Path) -> None:
+        self.site, self.folder = site, folder
+        self.ids = {
+            "first": make_achievement("first", {"count": "tests", "atLeast": 1}).pk,
+            "many": make_achievement("many", {"count": "tests"}, 3, 10, 40, 150).pk,
+            "fast": make_achievement("fast", {"best": "wpm"}, 60, 90, 120).pk,
+            "clean": make_achievement(
+                "clean", {"count": "tests", "where": {"accuracy": {"gte": 98}}}, 2
+            ).pk,
+        }
+        publish()
+        ids = self.ids
+        self.levels = {
+            1: (ids["first"], 1), 2: (ids["many"], 1), 3: (ids["many"], 3),
+            4: (ids["fast"], 2), 5: (ids["clean"], 1),
+        }  # fmt: skip
+        self.mapping = write_mapping(
+            folder,
+            {1: "first", 2: "many", 3: {"slug": "many", "level": 3},
+             4: {"slug": "fast", "level": 2}, 5: "clean"},
+        )  # fmt: skip
+        site.add_achievements(NAMES)
+
+    def run(self, out: StringIO | None = None, **options: Any) -> str:
+        out = out or StringIO()
+        arguments = {"mapping": self.mapping, "report": self.folder / "report.jsonl", **options}
+        call_command("import_legacy", source=self.site.url, stdout=out, **arguments)
+        return out.getvalue()
+
+    def run_to_person(self, code: int = 3, **options: Any) -> tuple[str, str]:
+        """Run what ends with something for a person; return what it printed, and said at last."""
+        out = StringIO()
+        with pytest.raises(CommandError) as caught:
+            self.run(out, **options)
+        assert caught.value.returncode == code
+        return out.getvalue(), str(caught.value)
+
+    def read_report(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.folder / "report.jsonl").open()]
+
+    def expect(self, rows: Any) -> dict[int, dict[tuple[int, int], Any]]:
+        return expect_levels(rows, self.levels)
+
+
+@contextmanager
+def open_import(folder: Path) -> Iterator[Import]:
+    with open_legacy_site(folder) as site:
+        yield Import(site, folder)

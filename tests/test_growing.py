@@ -14,6 +14,7 @@ from prometheus_client import generate_latest
 from achievements.claims import CONFLICTS, OUTCOMES
 from achievements.engine import process_events
 from achievements.legacy_mapping import read_mapping
+from achievements.management.commands.import_legacy import DIFFERS, INTERRUPTED, NEEDS_PERSON
 from tests.factories import make_achievement, make_event, new_user, publish
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,6 +33,45 @@ def test_every_command_takes_these_arguments(line) -> None:
     assert name in get_commands(), name
     parser = load_command_class(get_commands()[name], name).create_parser("manage.py", name)
     parser.parse_args([argument.rstrip(".,;:") for argument in arguments])
+
+
+def read_import_options() -> list[dict[str, Any]]:
+    parser = load_command_class("achievements", "import_legacy").create_parser("", "import_legacy")
+    lines = re.findall(r"^ +manage\.py import_legacy ([^\n#]*)", TEXT, re.MULTILINE)
+    return [vars(parser.parse_args(shlex.split(line))) for line in lines]
+
+
+def test_every_import_reads_the_rows_alike() -> None:
+    """By other terms it would begin again, and correct what the one before had given."""
+    options = read_import_options()
+    assert len(options) >= 7
+    terms = {(o["mapping"], o["timezone"], o["unknown_time"], o["source"]) for o in options}
+    assert len(terms) == 1
+
+
+def test_parts_of_an_import_meet_and_the_last_one_is_repeated() -> None:
+    options = read_import_options()
+    [end] = {o["last_id"] for o in options if o["last_id"]}
+    assert [o["first_id"] for o in options if o["first_id"]] == [end + 1, end + 1]
+    reports = [o["report"] for o in options if o["last_id"] or o["report"].name == "2.jsonl"]
+    assert len(set(reports)) == 2  # two processes never write into one file
+
+
+def test_every_exit_code_of_the_import_is_named() -> None:
+    [table] = re.findall(r"\| Exit code \|.*?\n\n", TEXT, re.DOTALL)
+    codes = {int(n) for row in re.findall(r"^\| ([\d, ]+) \|", table, re.M) for n in row.split(",")}
+    assert codes == {0, 1, 2, NEEDS_PERSON, DIFFERS, INTERRUPTED}
+    gates = re.findall(r"\*\*Go on when\*\*[^\n]*exit[^\n]*(?:\n  [^\n]*)*", TEXT)
+    assert len(gates) == 3
+    assert all(f"{NEEDS_PERSON} " in gate for gate in gates)  # conflicts that stay are no dead end
+
+
+def test_web_processes_are_started_as_everywhere_else() -> None:
+    [line] = re.findall(r"^    granian (.*)$", TEXT, re.MULTILINE)
+    used = (ROOT / "deploy" / "local" / "run.sh").read_text().replace("\\\n", " ").split()
+    known = {word for word in used if word.startswith("--")}
+    assert {word for word in line.split() if word.startswith("--")} <= known
+    assert line.endswith("config.wsgi:application")
 
 
 def test_every_setting_is_one() -> None:

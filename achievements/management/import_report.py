@@ -7,11 +7,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from achievements.claims import CONFLICTS, IGNORED, KNOWN, NEW, OUTCOMES, Finding
+from achievements.claims import (
+    CONFLICTS,
+    CORRECTED,
+    IGNORED,
+    KNOWN,
+    NEW,
+    OUTCOMES,
+    SURPLUS,
+    Finding,
+)
 from achievements.legacy_check import CheckedSlice, Sum
 from achievements.legacy_mapping import propose_entries
 
-_UNREMARKABLE: Final = (NEW, KNOWN, IGNORED)
+# Without a line of its own; the check that follows names what is surplus.
+_UNREMARKABLE: Final = (NEW, KNOWN, CORRECTED, SURPLUS, IGNORED)
 _UNNAMED: Final = ("unmapped", "unknown_achievement")
 _SHOWN: Final = 20
 _LINES_A_SLICE: Final = 100  # a comparison before the import would name every row there is
@@ -33,6 +43,7 @@ class ImportReport:
         self.expected, self.found = Sum(), Sum()
         self.slice_count = 0
         self.unequal_count = 0
+        self.has_surplus = False
         self._unequal: list[str] = []
 
     @property
@@ -63,18 +74,21 @@ class ImportReport:
         if checked.is_equal:
             return
         self.unequal_count += 1
+        self.has_surplus |= any(found.reason == SURPLUS for found in checked.differences)
         if len(self._unequal) < _SHOWN:
             self._unequal.append(
                 f"Rows {checked.first_id} to {checked.last_id} differ:"
                 f" expected {checked.expected}; found {checked.found}."
             )
-        for user_id, (achievement_id, level) in checked.missing[:_LINES_A_SLICE]:
+        for found in checked.differences[:_LINES_A_SLICE]:
             self._write(
-                reason="missing",
+                reason=found.reason,
                 slice=f"{checked.first_id}-{checked.last_id}",
-                userId=user_id,
-                ourAchievementId=achievement_id,
-                level=level,
+                userId=found.user_id,
+                ourAchievementId=found.level[0],
+                level=found.level[1],
+                expected=found.expected_at,
+                found=found.found_at,
             )
         self._file.flush()
 
@@ -96,7 +110,8 @@ class ImportReport:
     def list_checks(self) -> list[str]:
         """Return lines for the screen: the sums of both sides, and every slice that differs."""
         lines = [
-            f"Checked {self.slice_count:,} slices. Expected {self.expected}; found {self.found}."
+            f"Checked {self.slice_count:,} slices, what was imported. Expected {self.expected};"
+            f" found {self.found}."
         ]
         lines += self._unequal
         if self.unequal_count > _SHOWN:

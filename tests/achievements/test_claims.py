@@ -138,3 +138,40 @@ def test_nothing_is_held_above_what_stays_revoked() -> None:
     assert writes == {}
     assert list(standing) == [1]
     assert findings == [(1, "revoked_here")]
+
+
+KNOWN_CASES = {
+    # what is held, this run's rows, the user's other rows -> since when, what is said
+    "another row's earlier time": (5, [6], [5], {}, "duplicate"),
+    "an earlier time that is no row's": (5, [6], [7], {1: at_day(6)}, "corrected"),
+    "a later time that is no row's": (5, [3], [], {1: at_day(3)}, "corrected"),
+    "another row's later time": (5, [3], [5], {1: at_day(3)}, "duplicate"),
+    "the same time": (5, [5], [], {}, "known"),
+}
+
+
+@pytest.mark.parametrize(
+    ("number", "rows", "others", "expected", "reason"), KNOWN_CASES.values(), ids=KNOWN_CASES
+)
+def test_with_all_rows_known_a_time_is_that_of_one(number, rows, others, expected, reason) -> None:
+    found = merge_claims(
+        [claim(1, at) for at in rows],
+        {(10, 1): HeldLevel(at_day(number), 0, False)},
+        others=[claim(2, at) for at in others],
+    )
+    assert {level: at for (_, level), at in found.writes.items()} == expected
+    assert [finding.reason for finding in found.findings] == [reason]
+    assert not found.surplus
+
+
+def test_surplus_is_what_no_row_gives_and_nothing_holds_up() -> None:
+    imported, ours = IMPORTED_ROW, OURS
+    held = {
+        (10, 1): imported, (10, 2): imported, (10, 3): imported,  # claimed up to 1, and by others 2
+        (20, 1): imported, (20, 2): ours, (20, 3): imported,  # ours holds up the first
+        (30, 1): imported._replace(is_revoked=True),
+        (40, 1): imported,
+    }  # fmt: skip
+    found = merge_claims([claim(1, 5)], held, others=[claim(2, 5, level=2)])
+    assert found.surplus == [(10, 3), (20, 3), (40, 1)]
+    assert not merge_claims([claim(1, 5)], held).surplus

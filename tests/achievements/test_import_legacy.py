@@ -1,14 +1,13 @@
 """import_legacy from a file of SQLite: what users hold afterwards, and what stays right later."""
 
-import json
 import time
 from datetime import timedelta
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 
 from achievements import failpoints, legacy_import
 from achievements.engine import process_events
@@ -24,70 +23,15 @@ from tests.factories import (
     store_history,
 )
 from tests.invariants import check_invariants, check_tallies, read_levels, read_row
-from tests.legacy import (
-    LegacySite,
-    check_imported,
-    day,
-    expect_levels,
-    open_legacy_site,
-    write_mapping,
-)
+from tests.legacy import check_imported, day, open_import, write_mapping
 
 pytestmark = pytest.mark.django_db
-NAMES = {1: "First steps", 2: "Many I", 3: "Many III", 4: "Fast", 5: "Clean", 6: "Forgotten"}
-
-
-class Import:
-    """The former site, the mapping and the definitions here."""
-
-    def __init__(self, site: LegacySite, folder: Path) -> None:
-        self.site, self.folder = site, folder
-        self.ids = {
-            "first": make_achievement("first", {"count": "tests", "atLeast": 1}).pk,
-            "many": make_achievement("many", {"count": "tests"}, 3, 10, 40, 150).pk,
-            "fast": make_achievement("fast", {"best": "wpm"}, 60, 90, 120).pk,
-            "clean": make_achievement(
-                "clean", {"count": "tests", "where": {"accuracy": {"gte": 98}}}, 2
-            ).pk,
-        }
-        publish()
-        ids = self.ids
-        self.levels = {
-            1: (ids["first"], 1), 2: (ids["many"], 1), 3: (ids["many"], 3),
-            4: (ids["fast"], 2), 5: (ids["clean"], 1),
-        }  # fmt: skip
-        self.mapping = write_mapping(
-            folder,
-            {1: "first", 2: "many", 3: {"slug": "many", "level": 3},
-             4: {"slug": "fast", "level": 2}, 5: "clean"},
-        )  # fmt: skip
-        site.add_achievements(NAMES)
-
-    def run(self, out: StringIO | None = None, **options: Any) -> str:
-        out = out or StringIO()
-        arguments = {"mapping": self.mapping, "report": self.folder / "report.jsonl", **options}
-        call_command("import_legacy", source=self.site.url, stdout=out, **arguments)
-        return out.getvalue()
-
-    def run_to_person(self, **options: Any) -> tuple[str, str]:
-        """Run what ends with something for a person; return what it printed, and said at last."""
-        out = StringIO()
-        with pytest.raises(CommandError) as caught:
-            self.run(out, **options)
-        assert caught.value.returncode == 2
-        return out.getvalue(), str(caught.value)
-
-    def read_report(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in (self.folder / "report.jsonl").open()]
-
-    def expect(self, rows: Any) -> dict[int, dict[tuple[int, int], Any]]:
-        return expect_levels(rows, self.levels)
 
 
 @pytest.fixture
 def legacy(db, tmp_path):
-    with open_legacy_site(tmp_path) as site:
-        yield Import(site, tmp_path)
+    with open_import(tmp_path) as site:
+        yield site
 
 
 def make_rows(users: int = 30) -> list[tuple[int, int, Any]]:
@@ -163,12 +107,17 @@ def test_parts_have_cursors_of_their_own(legacy) -> None:
     assert f"{len(rows) - middle} rows in" in legacy.run(**rest)
     check_imported(legacy.expect(rows))
     legacy.site.add_unlocks(later)
-    assert "Going on after row" not in legacy.run(**rest)
+    out = legacy.run(**rest)
+    assert "Going on after row" not in out
+    assert "a part of their own" not in out
     cursors = Job.objects.order_by("cursor").values_list("cursor", flat=True)
     assert list(cursors) == [middle, len(rows) + len(later)]
     check_imported(legacy.expect([*rows, *later]))
     check_tallies()
     assert "found" in legacy.run(verify_only=True)
+    assert "a part of their own" not in legacy.run(last_id=middle)
+    out = legacy.run()
+    assert f"Rows from {middle + 1} on are a part of their own: --first-id {middle + 1}." in out
     assert "0 rows in" in legacy.run(first_id=1_000_000)
 
 
@@ -217,8 +166,10 @@ def test_odd_rows_are_named_and_stop_nothing(legacy) -> None:
 
     # The ways out: ignore what is not wanted, give a time to what has none.
     legacy.mapping = write_mapping(legacy.folder, {5: "clean"}, [1, 2, 3, 4, 6, 77])
-    out, message = legacy.run_to_person(unknown_time="2015-01-01T00:00:00Z")
+    out, message = legacy.run_to_person(4, unknown_time="2015-01-01T00:00:00Z")
     assert "all again" in out
+    assert "4 rows need a person" in message  # both are said
+    assert "slices differ" in message
     assert UserAchievement.objects.get(
         user_id=user, achievement_id=legacy.ids["clean"]
     ).unlocked_at.isoformat() == "2015-01-01T00:00:00+00:00"  # fmt: skip
@@ -355,7 +306,7 @@ def test_collections_follow(legacy) -> None:
     assert collector.pk in read_levels(user)
 
 
-@pytest.mark.parametrize("damage", ["row", "time", "packed row", "revocation"])
+@pytest.mark.parametrize("damage", ["row", "time", "earlier time", "packed row", "revocation"])
 def test_verification_names_the_slice_of_what_was_lost(legacy, damage) -> None:
     rows = [(new_user(), 1, day(n)) for n in range(30)]
     legacy.site.add_unlocks(rows)
@@ -367,17 +318,20 @@ def test_verification_names_the_slice_of_what_was_lost(legacy, damage) -> None:
         mine.delete()
     elif damage == "time":
         mine.update(unlocked_at=day(14) + timedelta(seconds=1))
+    elif damage == "earlier time":
+        mine.update(unlocked_at=day(14) - timedelta(days=4_000))
     elif damage == "packed row":
         row = read_row(user)
         row.set_unlocked({}, 0)
         UserProgress.objects.filter(user_id=user).update(state=encode_progress(row))
     else:
         mine.update(revoked_at=day(50), rulebook_version=1, unlocked_at=day(40))
-    out, message = legacy.run_to_person(verify_only=True, slice=10)
+    out, message = legacy.run_to_person(4, verify_only=True, slice=10)
     assert "1 slices differ" in message
     assert "Rows 11 to 20 differ: expected 10 levels" in out
     [line] = legacy.read_report()
-    assert (line["reason"], line["slice"], line["userId"]) == ("missing", "11-20", user)
+    reason = "other_time" if damage.endswith("time") else "missing"
+    assert (line["reason"], line["slice"], line["userId"]) == (reason, "11-20", user)
     assert line["ourAchievementId"] == legacy.ids["first"]
     legacy.run(restart=True)
     check_imported(legacy.expect(rows))
@@ -423,6 +377,11 @@ BAD_OPTIONS = {
     "zone path": ({"timezone": "../etc"}, "--timezone takes"),
     "time": ({"unknown_time": "tomorrow"}, "--unknown-time takes"),
     "impossible time": ({"unknown_time": "2019-02-30T00:00:00Z"}, "--unknown-time takes"),
+    "early time": ({"unknown_time": "1999-12-31T23:59:59Z"}, "from the year 2000 on"),
+    "future time": ({"unknown_time": "2099-01-01"}, "not in the future"),
+    "first time there is": ({"unknown_time": "0001-01-01T00:00:00+14:00"}, "from the year 2000"),
+    "last time there is": ({"unknown_time": "9999-12-31T23:59:59-12:00"}, "not in the future"),
+    "removing nothing": ({"remove_surplus": True, "verify_only": True}, "--remove-surplus writes"),
     "both": ({"dry_run": True, "verify_only": True}, "--dry-run and --verify-only"),
     "mapping": ({"mapping": Path("/nowhere.yaml")}, "--mapping: nothing was imported"),
     "report": ({"report": Path("/proc/nowhere/report.jsonl")}, "--report:"),
@@ -440,6 +399,10 @@ BAD_SOURCES = {
     "no url": ("", "expected mysql://"),
     "another scheme": ("postgres://user:secret@host/db", "expected mysql://"),
     "no database": ("mysql://user:secret@127.0.0.1:1", "names no database"),
+    "slash": ("mysql://user:pa/secret@127.0.0.1:1/typing", "the URL cannot be read: in a user"),
+    "question mark": ("mysql://user:pa?secret@127.0.0.1:1/typing", "the URL cannot be read: in a"),
+    "number and slash": ("mysql://user:12/secret@127.0.0.1/typing", "the URL cannot be read: in a"),
+    "option": ("mysql://user:secret@127.0.0.1:1/typing?read_timeout=abc", "the options of the URL"),
     "no file": ("sqlite:////nowhere/legacy.sqlite3", "table achievements cannot be read"),
 }
 
@@ -451,6 +414,7 @@ def test_a_source_that_cannot_be_read(legacy, url, message) -> None:
         legacy.run()
     assert message in str(caught.value)
     assert "secret" not in str(caught.value)
+    assert "'pa'" not in str(caught.value)
 
 
 def test_a_missing_table_and_a_missing_column_are_named(legacy) -> None:
@@ -461,6 +425,53 @@ def test_a_missing_table_and_a_missing_column_are_named(legacy) -> None:
     legacy.site.execute("DROP TABLE user_achievements")
     with pytest.raises(CommandError, match="table user_achievements cannot be read"):
         legacy.run()
+
+
+def test_rows_below_the_first_id_are_rows_as_well(legacy) -> None:
+    rows = make_rows(5)
+    legacy.site.add_unlocks(rows)
+    legacy.site.execute("UPDATE user_achievements SET id = 0 WHERE id = 1")
+    legacy.site.execute("UPDATE user_achievements SET id = -7 WHERE id = 2")
+    assert f"{len(rows)} rows in" in legacy.run()
+    check_imported(legacy.expect(rows))
+    assert "differ" not in legacy.run(verify_only=True)
+
+
+def test_ids_as_text_are_numbers(legacy) -> None:
+    user = new_user()
+    legacy.site.execute("DROP TABLE user_achievements")
+    legacy.site.execute(
+        "CREATE TABLE user_achievements"
+        " (id INTEGER PRIMARY KEY, user_id VARCHAR(20), achievement_id TEXT, unlocked_at DATETIME)"
+    )
+    legacy.mapping.write_text("achievements:\n  1: first\n  4: {slug: fast, level: 2}\n")
+    legacy.site.add_unlocks([(str(user), "1", day(3)), (str(user), "4", day(4))])
+    legacy.run()
+    check_imported(legacy.expect([(user, 1, day(3)), (user, 4, day(4))]))
+    assert "corrected:" in legacy.run(timezone="Europe/Berlin")
+
+
+def test_a_large_source_without_an_index_on_users_is_warned_of(legacy, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("achievements.management.commands.import_legacy.MANY_ROWS", 2)
+    legacy.site.add_unlocks(make_rows(5))
+    legacy.run()
+    assert "no index of user_achievements begins with user_id" in capsys.readouterr().err
+    legacy.site.execute("CREATE INDEX by_user ON user_achievements (user_id, unlocked_at DESC)")
+    legacy.run()
+    assert "no index" not in capsys.readouterr().err
+
+
+def test_a_database_that_fails_is_said_in_a_sentence(legacy, monkeypatch) -> None:
+    def fail(*arguments: Any) -> None:
+        raise OperationalError("server has gone away")
+
+    legacy.site.add_unlocks(make_rows(5))
+    monkeypatch.setattr(legacy_import, "run_batch", fail)
+    with pytest.raises(CommandError, match=r"Stopped: server .* away\. Run the same") as caught:
+        legacy.run()
+    assert caught.value.returncode == 1
+    with pytest.raises(CommandError, match="the same command again, but without --restart: it"):
+        legacy.run(restart=True)
 
 
 def test_an_empty_source(legacy) -> None:

@@ -1,6 +1,7 @@
 """import_legacy between real databases: beside live events, killed, cut off from its source."""
 
 import json
+import os
 import random
 import re
 import signal
@@ -137,7 +138,7 @@ def test_what_no_datetime_can_hold_is_named(move) -> None:
     )  # fmt: skip
     process = move.start()
     output = process.communicate(timeout=60)[0]
-    assert process.returncode == 2, output
+    assert process.returncode == 3, output
     assert "6 rows need a person" in output
     assert "  6: ?  # Old 6" in output
     lines = [json.loads(line) for line in move.report.open()]
@@ -300,7 +301,7 @@ def test_verification_finds_a_row_that_was_deleted_by_hand(move) -> None:
     UserAchievement.objects.filter(user_id=FIRST_USER + 14).delete()
     process = move.start("--verify-only", "--slice", 10)
     output = process.communicate(timeout=60)[0]
-    assert process.returncode == 2
+    assert process.returncode == 4
     assert "Rows 11 to 20 differ: expected 10 levels" in output
     assert "1 slices differ" in output
     move.run("--restart")
@@ -337,6 +338,137 @@ def test_a_source_that_goes_away_in_the_middle_is_waited_for(transactional_db, t
         output = process.communicate(timeout=60)[0]
         assert process.returncode == 0, output
         move.check(rows, [])
+
+
+def start_slowly(move: Move, *arguments: Any) -> Any:
+    """Start an import and wait until it has committed something."""
+    process = move.start("--slice", 10, *arguments, FAILPOINT="before_commit:sleep 0.05")
+    deadline = time.monotonic() + 30
+    while read_cursor() == 0:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return process
+
+
+def test_a_run_that_is_interrupted_says_how_to_go_on(move) -> None:
+    rows = make_rows(each=10)
+    move.site.add_unlocks(rows)
+    process = start_slowly(move)
+    process.send_signal(signal.SIGINT)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 130, output
+    assert "Interrupted. Run the same command again: it goes on behind the last whole" in output
+    assert "Traceback" not in output
+    assert 0 < read_cursor() < len(rows)
+    move.run()
+    move.check(rows, [])
+
+
+def test_a_run_whose_database_leaves_it_says_how_to_go_on(move) -> None:
+    rows = make_rows(each=10)
+    move.site.add_unlocks(rows)
+    process = start_slowly(move)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id FROM information_schema.processlist WHERE db = DATABASE()"
+            " AND id <> CONNECTION_ID()"
+        )
+        for (thread_id,) in cursor.fetchall():
+            cursor.execute("KILL %s", [thread_id])
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 1, output
+    assert "CommandError: Stopped: (2" in output
+    assert "Run the same command again: it goes on" in output
+    assert "Traceback" not in output
+    move.run()
+    move.check(rows, [])
+
+
+def test_a_database_of_ours_that_refuses_is_said(move) -> None:
+    url = os.environ["DATABASE_URL"]
+    process = move.start(DATABASE_URL=url.replace("laurel:", "nobody:", 1))
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 1, output
+    assert "CommandError: Stopped: (1045" in output
+    assert "Nothing was written" in output
+    assert "Traceback" not in output
+
+
+@pytest.mark.parametrize("place", ["before_commit", "after_commit"])
+def test_a_correction_killed_at_its_commits_corrects_everything_once(move, place) -> None:
+    """Wrong times and a wrong achievement, beside users who go on."""
+    rows = make_rows(each=4)
+    pool = make_pool(USERS, tests=3)
+    store_history(pool)
+    move.site.add_unlocks(rows)
+    right = move.mapping.read_bytes()
+    write_mapping(move.folder, {n: {"slug": "many", "level": 3} for n in range(1, 6)})
+    move.run("--timezone", "Asia/Kolkata")
+    move.mapping.write_bytes(right)
+    kills = 0
+    again: list[Any] = ["--restart"]
+    while True:
+        process = move.start(
+            *("--slice", 40, "--overlap", 0, "--remove-surplus", *again),
+            FAILPOINT=f"{place}:kill {0.3 if kills else 1}",
+        )
+        again = []
+        output = process.communicate(timeout=60)[0]
+        process_events(pool[kills % len(pool) :][:30])
+        if process.returncode == 0:
+            break
+        assert process.returncode == -signal.SIGKILL, output
+        kills += 1
+        assert kills < 60
+    process_events(pool)
+    move.check(rows, pool)
+    assert "found" in move.run("--verify-only")
+
+
+def test_a_correction_in_two_parts_beside_live_events_of_the_same_users(move) -> None:
+    rows = make_rows(each=8)
+    move.site.add_unlocks(rows)
+    right = move.mapping.read_bytes()
+    write_mapping(move.folder, {n: {"slug": "many", "level": 3} for n in range(1, 6)})
+    move.run("--timezone", "Asia/Kolkata")
+    move.mapping.write_bytes(right)
+    pool = make_pool(USERS)
+    store_history(pool)
+    middle = len(rows) // 2
+    correcting = ("--slice", 15, "--restart", "--remove-surplus")
+    hammers = [start_process(seed, USERS, 130, 20) for seed in (1, 2)]
+    parts = [move.start(*correcting, *part) for part in
+             (("--last-id", middle), ("--first-id", middle + 1))]  # fmt: skip
+    for part in parts:
+        output = part.communicate(timeout=60)[0]
+        assert part.returncode == 0, output
+    for hammer in hammers:
+        output = hammer.communicate(timeout=60)[0]
+        assert hammer.returncode == 0, output
+    move.check(rows, pool)
+    assert "found" in move.run("--verify-only")
+
+
+def test_ids_that_are_written_as_text(move) -> None:
+    """Users are looked for by text there: a number would be compared with each row."""
+    move.site.execute("ALTER TABLE user_achievements MODIFY user_id VARCHAR(20)")
+    move.site.execute("ALTER TABLE user_achievements MODIFY achievement_id VARCHAR(20)")
+    move.site.execute("ALTER TABLE user_achievements ADD INDEX (user_id, unlocked_at)")
+    move.site.execute("ALTER TABLE achievements MODIFY id VARCHAR(20)")
+    rows = make_rows(each=2)
+    move.site.add_unlocks(rows)
+    move.run("--timezone", "Asia/Kolkata")
+    assert "corrected:" in move.run()
+    move.check(rows, [])
+    source = LegacyDatabase(move.site.url)
+    source.check()
+    assert source.finds_users()
+    source.close()
+    move.site.add_unlocks([("017", "1", day(1)), ("seventeen", "1", day(1)), ("17", "6", day(1))])
+    output = move.start("--dry-run").communicate(timeout=60)[0]
+    assert "2  bad_user" in output
+    assert "  6: ?  # Old 6" in output
 
 
 def test_the_source_is_never_written(move) -> None:

@@ -3,55 +3,44 @@
 import os
 import time
 from argparse import ArgumentParser
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, NamedTuple
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error as DatabaseFailure
-from django.utils.dateparse import parse_datetime
 from tqdm import tqdm
 
-from achievements.claims import MAX_ID, Rules
 from achievements.errors import AchievementsError
-from achievements.legacy import LegacyDatabase, LegacyError
 from achievements.legacy_check import check_slices
-from achievements.legacy_import import (
+from achievements.legacy_cursor import (
     OVERLAP_ROWS,
-    SLICE_ROWS,
+    begin_again,
+    find_last_part,
     find_start,
-    forget_other_terms,
-    import_slices,
-    make_cursor,
-    preview_slices,
+    has_other_terms,
+    is_correcting,
 )
-from achievements.legacy_mapping import MappingError, read_mapping
-from achievements.management.import_report import ImportReport
-from achievements.models import Job
+from achievements.legacy_import import import_slices, preview_slices
+from achievements.legacy_slices import SLICE_ROWS
+from achievements.management.import_task import Task, prepare_task
 
 SOURCE_VARIABLE: Final = "LEGACY_DATABASE_URL"
-NEEDS_PERSON: Final = 2  # the exit code of a run that did all it could
-
-
-class Task(NamedTuple):
-    source: LegacyDatabase
-    rules: Rules
-    names: dict[int, str]  # of their achievements
-    first_id: int
-    upto: int
-    slice_rows: int
-    overlap_rows: int
-    rows_per_second: int  # 0: as fast as it goes
-    report: ImportReport
+# Exit codes; 1 is a run that never began or stopped, 2 (argparse's) a wrong option.
+NEEDS_PERSON: Final = 3  # all that could be done is done
+DIFFERS: Final = 4
+INTERRUPTED: Final = 130
+MANY_ROWS: Final = 100_000  # without an index on users, more than these take too long to compare
 
 
 class Command(BaseCommand):
     help = (
         "Import unlocks from the former tables achievements and user_achievements of another "
         "database. Safe beside live events; can be stopped at any moment, and run again for what "
-        "was added since. Exits with 2 when a person must look at something."
+        "was added since. Exits with 3 when rows need a person, 4 when slices differ, 1 when it "
+        "stopped before its end, 130 after Ctrl-C."
     )
+
+    _has_begun = False  # to write
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -64,7 +53,21 @@ class Command(BaseCommand):
         parser.add_argument(
             "--verify-only", action="store_true", help="compare everything, write nothing"
         )
-        parser.add_argument("--restart", action="store_true", help="begin again with the first row")
+        parser.add_argument(
+            "--restart",
+            action="store_true",
+            help="begin again with the first row, and correct what was imported before",
+        )
+        parser.add_argument(
+            "--remove-surplus",
+            action="store_true",
+            help="while correcting, take away imported levels that no row gives now",
+        )
+        parser.add_argument(
+            "--only-source",
+            action="store_true",
+            help="what was imported from another address were the same tables",
+        )
         parser.add_argument("--slice", type=int, default=SLICE_ROWS, help="rows a transaction")
         parser.add_argument(
             "--overlap",
@@ -73,7 +76,7 @@ class Command(BaseCommand):
             help="rows before the last run's end that are read again, for those committed late",
         )
         parser.add_argument(
-            "--first-id", type=int, default=1, help="for several processes: a part of the rows"
+            "--first-id", type=int, help="for several processes: a part of the rows"
         )
         parser.add_argument("--last-id", type=int, help="default: the newest row")
         parser.add_argument("--rate", type=int, default=0, help="at most so many rows a second")
@@ -91,63 +94,83 @@ class Command(BaseCommand):
         )
 
     def handle(self, **options: Any) -> None:
-        task = _prepare(options)
         try:
-            if options["verify_only"]:
-                self._check(task, after=task.first_id - 1)
-            elif options["dry_run"]:
-                self._preview(task)
-            else:
-                self._import(task, restart=options["restart"])
-        except (AchievementsError, DatabaseFailure) as error:
+            task = prepare_task(options)
+            try:
+                self._work(task, options)
+            finally:
+                task.source.close()
+                task.report.close()
+        except (AchievementsError, DatabaseFailure, OSError) as error:
+            raise CommandError(f"Stopped: {error}. {self._say_how_to_go_on(options)}") from error
+        except KeyboardInterrupt:
             raise CommandError(
-                f"Stopped: {error}. Run the same command again: it resumes behind the last whole "
-                "slice."
-            ) from error
-        finally:
-            task.source.close()
-            task.report.close()
+                f"Interrupted. {self._say_how_to_go_on(options)}", returncode=INTERRUPTED
+            ) from None
         report = task.report
         if report.line_count:
             self.stdout.write(f"{report.line_count:,} lines in {report.path}.")
-        if report.unequal_count:
-            raise CommandError(
-                f"{report.unequal_count:,} slices differ: import again with --restart, which adds "
-                "what is missing.",
-                returncode=NEEDS_PERSON,
-            )
+        problems = []
         if report.conflict_count:
-            raise CommandError(
-                f"{report.conflict_count:,} rows need a person (see above); the others are done.",
-                returncode=NEEDS_PERSON,
+            problems.append(
+                f"{report.conflict_count:,} rows need a person (see above); the others are done."
             )
+        if report.unequal_count:
+            problems.append(
+                f"{report.unequal_count:,} slices differ: import again with --restart, which adds "
+                "what is missing and corrects times."
+            )
+        if report.has_surplus:
+            problems.append(
+                "Some levels are given by no row now: --restart --remove-surplus takes them away."
+            )
+        if problems:
+            code = DIFFERS if report.unequal_count else NEEDS_PERSON
+            raise CommandError("\n".join(problems), returncode=code)
 
-    def _import(self, task: Task, *, restart: bool) -> None:
-        cursor = make_cursor(task.source, task.rules, first_id=task.first_id)
-        if forget_other_terms(cursor):
-            self.stdout.write("The mapping or the times are read otherwise than before: all again.")
+    def _work(self, task: Task, options: dict[str, Any]) -> None:
+        if task.upto - task.first_id > MANY_ROWS and not task.source.finds_users():
+            self.stderr.write(
+                "Warning: no index of user_achievements begins with user_id. Comparing and "
+                "correcting read the whole table for each slice: give them a replica with one."
+            )
+        if not task.is_alone:
+            self.stdout.write(
+                "Another source was imported as well, and no level says from which it came: "
+                "earlier times, and levels that no row gives, are neither compared nor corrected "
+                "(--only-source: it was the same tables under another address)."
+            )
+        if options["verify_only"]:
+            self._check(task, after=task.first_id - 1)
+        elif options["dry_run"]:
+            self._preview(task, restart=options["restart"])
+        else:
+            self._import(task, restart=options["restart"], remove=options["remove_surplus"])
+
+    def _import(self, task: Task, *, restart: bool, remove: bool) -> None:
+        if has_other_terms(task.cursor):
+            self.stdout.write(
+                "The mapping or the times are read otherwise than before: all again, and what was "
+                "imported is corrected."
+            )
+            restart = True
         if restart:
-            Job.objects.filter(name=cursor.job_name).delete()
-        after = find_start(task.source, cursor, overlap_rows=task.overlap_rows)
+            begin_again(task.cursor)
+        self._has_begun = True
+        after = find_start(task.source, task.cursor, overlap_rows=task.overlap_rows)
         if after >= task.first_id:
             self.stdout.write(f"Going on after row {after} (--restart begins with the first).")
-        slices = import_slices(
-            task.source,
-            task.rules,
-            job_name=cursor.job_name,
-            after=after,
-            upto=task.upto,
-            slice_rows=task.slice_rows,
-        )
-        self._run(task, slices, after=after)
+        if (last := find_last_part(task.cursor)) > task.first_id and not task.has_end:
+            self.stdout.write(f"Rows from {last} on are a part of their own: --first-id {last}.")
+        slices = task.list_slices(after, is_exact=remove or is_correcting(task.cursor))
+        done = import_slices(slices, job_name=task.cursor.job_name, should_remove=remove)
+        self._run(task, done, after=after)
         self._check(task, after=after, is_counted=True)
 
-    def _preview(self, task: Task) -> None:
+    def _preview(self, task: Task, *, restart: bool) -> None:
         after = task.first_id - 1
-        slices = preview_slices(
-            task.source, task.rules, after=after, upto=task.upto, slice_rows=task.slice_rows
-        )
-        self._run(task, slices, after=after)
+        slices = task.list_slices(after, is_exact=restart or is_correcting(task.cursor))
+        self._run(task, preview_slices(slices), after=after)
         self.stdout.write("Nothing was written (dry run).")
 
     def _run(self, task: Task, slices: Any, *, after: int) -> None:
@@ -167,9 +190,7 @@ class Command(BaseCommand):
             self.stdout.write(line)
 
     def _check(self, task: Task, *, after: int, is_counted: bool = False) -> None:
-        slices = check_slices(
-            task.source, task.rules, after=after, upto=task.upto, slice_rows=task.slice_rows
-        )
+        slices = check_slices(task.list_slices(after, is_exact=True))
         with tqdm(
             total=max(0, task.upto - after),
             unit="id",
@@ -188,67 +209,8 @@ class Command(BaseCommand):
         for line in task.report.list_checks():
             self.stdout.write(line)
 
-
-def _prepare(options: dict[str, Any]) -> Task:
-    """Check every option before anything is read or written."""
-    if not 1 <= options["slice"] <= 5_000:
-        raise CommandError("--slice must be from 1 to 5000.")
-    if not 0 <= options["overlap"] <= 10_000_000:
-        raise CommandError("--overlap must be from 0 to 10000000.")
-    first_id, last_id = options["first_id"], options["last_id"]
-    if not 1 <= first_id <= MAX_ID:
-        raise CommandError(f"--first-id must be from 1 to {MAX_ID}.")
-    if last_id is not None and not first_id <= last_id <= MAX_ID:
-        raise CommandError(f"--last-id must be from {first_id} (--first-id) to {MAX_ID}.")
-    if options["rate"] < 0:
-        raise CommandError("--rate must be 0 (no limit) or more rows a second.")
-    if options["dry_run"] and options["verify_only"]:
-        raise CommandError("--dry-run and --verify-only: give one of them.")
-    try:
-        zone = ZoneInfo(options["timezone"])
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise CommandError("--timezone takes a name such as Europe/Berlin.") from error
-    unknown_time = _read_unknown_time(options["unknown_time"])
-    try:
-        mapping = read_mapping(options["mapping"])
-        source = LegacyDatabase(options["source"])
-        source.check()
-        names = source.read_achievements()
-        newest_id = source.read_last_id()
-        report = ImportReport(options["report"])
-    except MappingError as error:
-        raise CommandError(f"--mapping: nothing was imported.\n{error}") from error
-    except LegacyError as error:
-        raise CommandError(f"--source: {error}") from error
-    except OSError as error:
-        raise CommandError(f"--report: {error}") from error
-    rules = Rules(
-        levels=mapping.levels,
-        ignored=mapping.ignored,
-        known=frozenset(names),
-        zone=UTC if source.holds_instants else zone,
-        unknown_time=unknown_time,
-    )
-    return Task(
-        source=source,
-        rules=rules,
-        names=names,
-        first_id=first_id,
-        upto=newest_id if last_id is None else min(last_id, newest_id),
-        slice_rows=options["slice"],
-        overlap_rows=options["overlap"],
-        rows_per_second=options["rate"],
-        report=report,
-    )
-
-
-def _read_unknown_time(text: str | None) -> datetime | None:
-    if not text:
-        return None
-    try:
-        at = parse_datetime(text)
-    except ValueError:
-        at = None
-    if at is None:
-        raise CommandError("--unknown-time takes a time such as 2019-01-01T00:00:00Z.")
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
+    def _say_how_to_go_on(self, options: dict[str, Any]) -> str:
+        if not self._has_begun:
+            return "Nothing was written: run the same command again."
+        without = ", but without --restart" if options["restart"] else ""
+        return f"Run the same command again{without}: it goes on behind the last whole slice."
