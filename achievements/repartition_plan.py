@@ -14,7 +14,10 @@ from achievements.shadow import is_followed, name_shadow
 from achievements.statements import fetch_all
 
 BIG_TABLE_ROWS: Final = 100_000
-EMPTY_PARTITION_BYTES: Final = 128 * 1024
+# A partition's file is so far ahead of its rows: measured, while it is small, and then for good.
+SMALL_PARTITION_BYTES: Final = 512 * 1024
+SMALL_AHEAD_BYTES: Final = 128 * 1024
+AHEAD_BYTES: Final = 8 * 1024 * 1024
 # Measured, against the plain copy of the trial: what slices cost, and then their comparison.
 SLICES_SHARE: Final = 1.4
 COMPARISON_SHARE: Final = 1.5
@@ -54,7 +57,9 @@ def make_plan(*, table: str, partitions: int, method: str, trial: Trial, pause: 
     if unfinished and method == "alter" and not conflict:
         conflict = f"{table}: a copy is unfinished. Finish it with --method copy, or --abort it."
     is_done = bool(unfinished) and is_swapped(table)
-    left = 0.0 if is_done else _find_share_left(table, size, unfinished)
+    copied = size if is_done else _read_copied(table, size, unfinished)
+    left = max(0.0, 1 - copied.rows / max(1, size.rows)) if copied != size else 0.0
+    ahead = _estimate_ahead(size, partitions) - _estimate_ahead(copied, partitions)
     slices, comparison = (SLICES_SHARE, COMPARISON_SHARE) if method == "copy" else (1, 0)
     plain_copies = 0.0 if is_done else slices * left + comparison
     plain_copy_seconds = size.rows / trial.rows_per_second[table]
@@ -66,7 +71,8 @@ def make_plan(*, table: str, partitions: int, method: str, trial: Trial, pause: 
         rows=size.rows,
         is_big=_has_more_rows(table, BIG_TABLE_ROWS),
         bytes=size.bytes,
-        space_bytes=int(size.bytes * left) + (partitions * EMPTY_PARTITION_BYTES if left else 0),
+        # By the share of the rows, because the copy is packed more densely than an old table.
+        space_bytes=int(size.bytes * left) + max(0, ahead),
         # The server's own statement is logged as it stands. A copied row takes less than here.
         log_bytes=int(size.bytes * left) if method == "copy" and _has_log_beside(table) else 0,
         seconds=plain_copy_seconds * plain_copies * (1 + pause if method == "copy" else 1),
@@ -136,16 +142,17 @@ def _read_size(table: str) -> _Size:
     return _Size(*map(int, row))
 
 
-def _find_share_left(table: str, size: _Size, unfinished: Unfinished | None) -> float:
-    """Return which share of the rows is still to be copied.
-
-    Of the rows, because the copy is packed more densely than a table of some age.
-    """
+def _read_copied(table: str, size: _Size, unfinished: Unfinished | None) -> _Size:
+    """Return how much of `size` an unfinished run need not copy again."""
     if unfinished is None or not is_followed(table):
-        return 1.0  # a copy that has missed changes is begun anew
-    if unfinished.step != "copy":
-        return 0.0
-    return max(0.0, 1 - _read_size(name_shadow(table)).rows / max(1, size.rows))
+        return _Size(0, 0)  # a copy that has missed changes is begun anew
+    return _read_size(name_shadow(table)) if unfinished.step == "copy" else size
+
+
+def _estimate_ahead(size: _Size, partitions: int) -> int:
+    is_small = size.bytes < partitions * SMALL_PARTITION_BYTES
+    each = SMALL_AHEAD_BYTES if is_small else AHEAD_BYTES
+    return partitions * each if size.bytes else 0
 
 
 def _has_log_beside(table: str) -> bool:

@@ -196,6 +196,10 @@ class TestOnRealServers:
             if done.step == "verify":
                 break
         compared = plan()
+        [[folder, database]] = run_sql("SELECT @@datadir, DATABASE()")
+        taken = sum(f.stat().st_blocks for f in Path(folder, database).glob(f"{UNLOCKS}__new*"))
+        assert taken * 512 <= whole.space_bytes
+        assert taken or not os.access(folder, os.R_OK)
         assert compared.space_bytes == 0
         assert 0 < half.space_bytes < 0.8 * whole.space_bytes
         assert 0 < compared.seconds < half.seconds < whole.seconds
