@@ -1,12 +1,21 @@
 """The edge on this machine: nginx with the configuration of deploy/nginx, before one site."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from http.client import HTTPConnection
 from pathlib import Path
 
-from deploy.local.process import HOST, LocalProcess, MissingProgram, find_program
-from deploy.nginx.configuration import find_modules, write_configuration
+from deploy.local.process import (
+    HOST,
+    LocalProcess,
+    MissingProgram,
+    StartError,
+    find_program,
+)
+from deploy.local.program import ROOT
+from deploy.nginx.configuration import find_modules
 
 PACKAGES = "nginx libnginx-mod-http-lua"
 
@@ -41,18 +50,23 @@ class Edge(LocalProcess):
         return self.folder / "nginx.conf"
 
     def prepare(self) -> None:
-        self.configuration_file.write_text(
-            write_configuration(
-                listen=f"{HOST}:{self.port}",
-                site=self.site,
-                stream=self.stream,
-                workers=str(self.workers),
-                state=self.folder,
-                user=self.user,
-                environment=self.environment,
-            ),
-            encoding="utf-8",
+        """As an operator does: settings are those of `environment`, not of this process."""
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "deploy.nginx"),
+                *("--listen", f"{HOST}:{self.port}", "--site", self.site, "--stream", self.stream),
+                *("--workers", str(self.workers), "--user", self.user),
+                *("--state", str(self.folder)),
+            ],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
+        if done.returncode != 0:
+            raise StartError(f"The edge's configuration: {done.stderr.strip()}")
+        self.configuration_file.write_text(done.stdout, encoding="utf-8")
 
     def build_command(self) -> list[str]:
         return [self.program, "-c", str(self.configuration_file), "-g", "daemon off;"]

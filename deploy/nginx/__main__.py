@@ -1,10 +1,12 @@
-"""python -m deploy.nginx --listen 0.0.0.0:8080 --site 127.0.0.1:8000 > edge.conf"""
+"""REDIS_URL=... python -m deploy.nginx --listen 0.0.0.0:80 --site 127.0.0.1:8000 > edge.conf"""
 
 import argparse
 import sys
 from pathlib import Path
 
-from deploy.nginx.configuration import ConfigurationError, write_configuration
+from config.environment import SettingError
+from deploy.nginx.configuration import write_configuration
+from deploy.nginx.redis_options import ConfigurationError
 
 
 def main() -> int:
@@ -18,9 +20,13 @@ def main() -> int:
     parser.add_argument("--state", type=Path, default=Path("/var/lib/laurel-edge"))
     parser.add_argument("--workers", default="auto")
     parser.add_argument("--user", default="", help="whom the workers run as")
+    options = vars(parser.parse_args())
     try:
-        print(write_configuration(**vars(parser.parse_args())))
-    except ConfigurationError as error:
+        # Reads the environment when it loads: what the site would refuse is refused here.
+        from config import settings
+
+        print(write_configuration(settings=settings, **options))
+    except (SettingError, ConfigurationError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

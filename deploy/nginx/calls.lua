@@ -1,22 +1,27 @@
 -- How often one address may call, as achievements/api/throttling.py counts it: a fixed window,
--- one limit for all processes. The edge counts what it answers in its own memory and tells Redis
--- once a second; what others have counted there comes back with the answer.
+-- one limit for all processes. The edge counts what it answers in its own memory. Of an address that
+-- has made another hundredth of its limit it tells Redis, once a second; what others have counted
+-- there comes back with the answer. So millions of addresses that call now and then cost nothing.
 
 local redis = require "redis"
 
 local format, byte, sub = string.format, string.byte, string.sub
 local now, floor, max, min = ngx.now, math.floor, math.max, math.min
-local counted = ngx.shared.calls
+local counted, waiting = ngx.shared.calls, ngx.shared.waiting -- waiting: names to be told
 
 local TELL_SECONDS = 1
+local STEPS = 100 -- in which an address is told of until its limit
+local NAMES_A_BATCH = 200
+local NAMES_A_TIME = 10000
 local MOST_NAMES = 20000
 
 local M = {}
 local limit, window_seconds, policy -- no limit: nil
-local told = {} -- name -> how much of our own count Redis knows; in the worker that tells
+local step -- calls of one address of which Redis may not know yet
 
 function M.configure(given)
   limit, window_seconds = given.limit, given.window_seconds
+  step = limit and max(1, floor(limit / STEPS))
   policy = limit and format('"public";q=%d;w=%d', limit, window_seconds)
 end
 
@@ -64,8 +69,12 @@ function M.take(out)
   local window = floor(at / window_seconds)
   local name, others = find_names(ngx.var.binary_remote_addr, window)
   local own = counted:incr(name, 1, 0, window_seconds + 1) or 1
-  if own == 1 then
-    counted:lpush("new", name)
+  if own % step == 0 and own <= limit then
+    if own * 10 < limit then
+      waiting:lpush("names", name)
+    else
+      waiting:rpush("names", name) -- before all others: they may soon have to be refused
+    end
   end
   local used = own + (counted:get(others) or 0)
   local reset = max(1, floor((window + 1) * window_seconds - at + 0.999))
@@ -84,35 +93,80 @@ function M.take(out)
   )
 end
 
--- What was counted since the last time. A name that rests costs nothing.
-local function tell_all()
-  for _ = 1, counted:llen "new" or 0 do
-    local name = counted:rpop "new"
-    if name then
-      told[name] = told[name] or 0
+-- How much of our own count Redis knows stands beside what others have, as its flags: it outlives a
+-- reload and a worker that died. Returns others' calls and that.
+local function read_told(name)
+  local others, known = counted:get("others:" .. name)
+  return others or 0, known or 0
+end
+
+local function write_told(name, others, known)
+  counted:set("others:" .. name, others, window_seconds + 1, known)
+end
+
+-- What Redis has to hear of some names; a key that is new to us may have no end yet.
+local function write_commands(names)
+  local commands, counts = {}, {}
+  for _, name in ipairs(names) do
+    local own = counted:get(name) -- nil: its window is over
+    local others, known = read_told(name)
+    if own and own < known then
+      known = 0 -- our own was forgotten for want of memory: what Redis knows of it is others' now
+    end
+    if own and own > known then
+      commands[#commands + 1] = { key = name, text = format("INCRBY %s %d\r\n", name, own - known) }
+      counts[#commands] = { name = name, own = own, others = others, known = known }
+      write_told(name, others, own) -- before it is: what may have been told is not told again
+      if known == 0 then
+        local text = format("EXPIRE %s %d\r\n", name, window_seconds + 1)
+        commands[#commands + 1] = { key = name, text = text }
+      end
     end
   end
-  for name, known in pairs(told) do
-    local own = counted:get(name)
-    if not own then
-      told[name] = nil -- its window is over
-    elseif own > known then
-      local total, away = redis.ask(name, format("INCRBY %s %d\r\n", name, own - known))
-      if away then
-        return -- with all of it at the next time
-      end
-      if type(total) == "number" then
-        told[name] = own
-        counted:set("others:" .. name, max(0, total - own), window_seconds + 1)
-        redis.ask(name, format("EXPIRE %s %d\r\n", name, window_seconds + 1))
-      end
+  return commands, counts
+end
+
+local function tell_some(names)
+  local commands, counts = write_commands(names)
+  local answers = redis.ask_many(commands)
+  for i, count in pairs(counts) do
+    if answers[i] then
+      write_told(count.name, max(0, answers[i] - count.own), count.own)
+    elseif answers[i] == false then
+      write_told(count.name, count.others, count.known) -- with the next step
     end
   end
 end
 
+local function take_names()
+  local names, is_taken = {}, {}
+  for _ = 1, NAMES_A_BATCH do
+    local name = waiting:rpop "names"
+    if not name then
+      break
+    end
+    if not is_taken[name] then
+      is_taken[name] = true
+      names[#names + 1] = name
+    end
+  end
+  return names
+end
+
+-- No more than NAMES_A_TIME, so that requests are answered meanwhile; the rest wait a second.
+local function tell_all()
+  for _ = 1, NAMES_A_TIME / NAMES_A_BATCH do
+    local names = take_names()
+    if #names == 0 then
+      return
+    end
+    tell_some(names)
+  end
+end
+
 -- One after another: the next time is due a second after the last has ended.
-local function tell(premature)
-  if premature then
+local function tell(is_over)
+  if is_over then
     return
   end
   local done, failure = pcall(tell_all)
@@ -122,17 +176,11 @@ local function tell(premature)
   ngx.timer.at(TELL_SECONDS, tell)
 end
 
--- In one worker; the count itself is shared by all, and outlives a worker that died or a reload.
+-- In one worker; the count itself is shared by all.
 function M.start()
-  if not limit or ngx.worker.id() ~= 0 then
-    return
+  if limit and ngx.worker.id() == 0 then
+    assert(ngx.timer.at(TELL_SECONDS, tell))
   end
-  for _, name in ipairs(counted:get_keys(0)) do
-    if name:find("calls:", 1, true) == 1 then
-      told[name] = counted:get(name) -- what was not told before is lost, not told twice
-    end
-  end
-  assert(ngx.timer.at(TELL_SECONDS, tell))
 end
 
 return M

@@ -7,6 +7,7 @@ local calls = require "calls"
 local inflate = require "inflate"
 
 local byte, sub, find, format = string.byte, string.sub, string.find, string.format
+local match, gmatch, gsub, lower = string.match, string.gmatch, string.gsub, string.lower
 local now, exec, print = ngx.now, ngx.exec, ngx.print
 local counters = ngx.shared.counters
 
@@ -16,13 +17,32 @@ local EDITION_SECONDS = 1
 local EDITION_KEPT_SECONDS = 4 -- while the node that knows it is away
 local LETTER_O, LETTER_Z = byte("o"), byte("z")
 
+local MOST_TEXTS, LONGEST_TEXT = 1000, 200
+
+-- What nginx itself refuses, or what became of a site that is away, in the words of
+-- achievements/api/problems.py.
+local REFUSALS = {
+  [400] = { "Bad Request", "bad_request", "The request cannot be read." },
+  [405] = { "Method Not Allowed", "method_not_allowed", "This method is not known here." },
+  [413] = { "Request Entity Too Large", "too_large", "The body is too large." },
+  [414] = { "Request-URI Too Long", "too_large", "The address is too long." },
+  [431] = { "Request Header Fields Too Large", "too_large",
+    "There are too many headers, or too long ones." },
+  [500] = { "Internal Server Error", "internal_error",
+    "Something went wrong on our side; it has been logged." },
+  [501] = { "Not Implemented", "not_implemented",
+    "The body is sent in a way that is not known here." },
+  [503] = { "Service Unavailable", "unavailable", "The site cannot be reached now." },
+  [505] = { "HTTP Version Not Supported", "error", "Speak HTTP/1.1." },
+}
+
 local M = {}
 local options -- see configure
 local edition = { digits = nil, read_at = 0, known_at = 0 }
 
 -- Set by the configuration file once, before requests come:
 --   origins        set of origins that other sites' pages may call from
---   hosts          list of hosts that are ours: "name", ".suffix" or "*"
+--   hosts          list of hosts that are ours, in small letters: "name", ".suffix" or "*"
 --   needs_https    whether the site redirects everything else
 --   session_cookie name of the cookie of staff sessions
 --   exposed        what Access-Control-Expose-Headers says
@@ -55,7 +75,32 @@ local function read_edition()
   return edition.digits
 end
 
-local function is_our_host(host)
+-- The same few texts come with nearly every request: what was found out of each is kept.
+local function remember(judge)
+  local kept, number = {}, 0
+  return function(text)
+    if #text > LONGEST_TEXT then
+      return judge(text)
+    end
+    local judged = kept[text]
+    if judged == nil then
+      if number >= MOST_TEXTS then
+        kept, number = {}, 0
+      end
+      judged, number = judge(text), number + 1
+      kept[text] = judged
+    end
+    return judged
+  end
+end
+
+-- Of a Host header, with or without a port; one that is not plain is Django's to judge.
+local is_our_host = remember(function(text)
+  local host = gsub(lower(text), ":%d+$", "")
+  if not match(host, "^[a-z0-9.-]+$") and not match(host, "^%[[a-f0-9]*:[a-f0-9.:]+%]$") then
+    return false
+  end
+  host = gsub(host, "%.$", "")
   for _, allowed in ipairs(options.hosts) do
     if allowed == "*" or allowed == host then
       return true
@@ -65,7 +110,20 @@ local function is_our_host(host)
     end
   end
   return false
-end
+end)
+
+-- As accepts_gzip in achievements/api/documents.py.
+local accepts_gzip = remember(function(encodings)
+  for part in gmatch(lower(encodings), "[^,]+") do
+    local coding, quality = match(part, "^%s*([^;]*);?(.*)$")
+    coding = match(coding, "^(.-)%s*$")
+    if coding == "gzip" or coding == "*" then
+      quality = gsub(quality, " ", "")
+      return not match(quality, "^q=0$") and not match(quality, "^q=0%.00?0?$")
+    end
+  end
+  return false
+end)
 
 -- A header as one text, also when it was sent more than once.
 local function read(headers, name)
@@ -83,11 +141,11 @@ local function needs_site(headers, method)
   if method ~= "GET" and method ~= "HEAD" then
     return true
   end
-  local cookie, encodings = read(headers, "cookie"), read(headers, "accept-encoding")
+  local cookie, host = read(headers, "cookie"), read(headers, "host")
   return headers["authorization"] or ngx.var.is_args ~= ""
     or (cookie and find(cookie, options.session_cookie .. "=", 1, true))
-    or not accepts_json(read(headers, "accept")) or not is_our_host(ngx.var.host)
-    or (encodings and find(encodings, "q=0", 1, true)) -- less of something, or nothing of it
+    or not accepts_json(read(headers, "accept")) or not host or not is_our_host(host)
+    or headers["if-match"] or headers["if-unmodified-since"] -- nginx would answer them in its way
     or ngx.var.request_uri ~= ngx.var.uri -- encoded or repeated slashes: Django has its own mind
     or (options.needs_https and ngx.var.forwarded_proto ~= "https")
 end
@@ -119,7 +177,7 @@ local function unpack_body(value, encodings)
   if byte(value, 4) ~= LETTER_Z then
     return packed
   end
-  if encodings and (find(encodings, "gzip", 1, true) or find(encodings, "*", 1, true)) then
+  if encodings and accepts_gzip(encodings) then
     return packed, "gzip"
   end
   return inflate(packed)
@@ -127,7 +185,10 @@ end
 
 -- Answers with what is under `name`, or hands over. `fresh_seconds`: an older one is refreshed.
 function M.serve(name, cache_control, fresh_seconds)
-  local headers = ngx.req.get_headers()
+  local headers, failure = ngx.req.get_headers()
+  if failure then
+    return M.refuse(431) -- the site takes no more of them either; one of them might be a token
+  end
   if needs_site(headers, ngx.req.get_method()) then
     return hand_over "passed"
   end
@@ -178,6 +239,26 @@ function M.serve(name, cache_control, fresh_seconds)
   out["Content-Encoding"] = encoding
   out["Content-Length"] = #body
   print(body)
+end
+
+-- Answers with a problem: what nginx found wrong, or the status that is given.
+function M.refuse(status)
+  status = REFUSALS[status or ngx.status] and (status or ngx.status) or 400
+  local out, origin = ngx.header, read(ngx.req.get_headers(), "origin")
+  if origin then
+    write_cors(out, origin)
+  end
+  local body = format(
+    '{"type":"about:blank","title":"%s","status":%d,"code":"%s","detail":"%s","errors":[]}',
+    REFUSALS[status][1], status, REFUSALS[status][2], REFUSALS[status][3]
+  )
+  ngx.status = status
+  out["Content-Type"] = "application/problem+json"
+  out["Cache-Control"] = "no-store"
+  out["Content-Length"] = #body
+  out["Allow"] = status == 405 and "GET, HEAD, POST, OPTIONS" or nil
+  out["Retry-After"] = status == 503 and 5 or nil
+  return print(body)
 end
 
 -- The counters in the format of Prometheus.

@@ -1,5 +1,7 @@
--- Asks Redis one thing: a single server, one of several (Sentinel), or the node of a cluster that
--- holds the key. A node that does not answer is left alone for a second.
+-- Asks Redis: a single server, the master that Sentinel names, or the node of a cluster that holds
+-- the key. A node that does not answer is left alone for a second; a master until the next look.
+
+local sentinel = require "sentinel"
 
 local tcp, now = ngx.socket.tcp, ngx.now
 local bxor, band, lshift, rshift = bit.bxor, bit.band, bit.lshift, bit.rshift
@@ -11,16 +13,33 @@ local REST_SECONDS = 1
 local MOST_REDIRECTS = 3
 
 local M = {}
-local nodes = {} -- as configured: "host:port"
-local is_cluster = false
-local greeting -- sent first on a new connection: AUTH and SELECT
-local greetings = 0 -- how many answers it gets
+local nodes = {} -- as configured: "host:port"; of Sentinel none
+local is_cluster, has_sentinel = false, false
+local greeting, greetings = "", 0
 local by_slot = {} -- slot -> "host:port", learned from the cluster's own words
 local resting_until = {} -- node -> time
 
+-- Set by the configuration file once:
+--   nodes      list of "host:port": the server, seeds of a cluster, or the Sentinels
+--   kind       "single", "cluster" or "sentinel"
+--   service    what the Sentinels call the master
+--   greeting   what is sent first on a new connection (AUTH, SELECT)
+--   greetings  how many answers it gets
 function M.configure(given)
-  nodes, is_cluster = given.nodes, given.is_cluster
-  greeting, greetings = given.greeting or "", given.greetings or 0
+  is_cluster, has_sentinel = given.kind == "cluster", given.kind == "sentinel"
+  greeting, greetings = given.greeting, given.greetings
+  if has_sentinel then
+    sentinel.configure(given, M.is_master)
+  else
+    nodes = given.nodes
+  end
+end
+
+-- In each worker.
+function M.start()
+  if has_sentinel then
+    sentinel.start()
+  end
 end
 
 -- CRC16 (XMODEM) of the key, or of what its braces hold, as the cluster's specification says.
@@ -79,11 +98,11 @@ local function greet(socket)
   return role ~= "master" and "a replica" or nil
 end
 
-local function connect(node)
+local function connect(node, pool)
   local socket = tcp()
   socket:settimeouts(CONNECT_MS, ANSWER_MS, ANSWER_MS)
   local host, port = match(node, "^(.*):(%d+)$")
-  local connected, failure = socket:connect(host, tonumber(port), { pool = node })
+  local connected, failure = socket:connect(host, tonumber(port), { pool = pool or node })
   if not connected then
     return nil, failure
   end
@@ -95,6 +114,21 @@ local function connect(node)
     end
   end
   return socket
+end
+
+-- Asked over a connection of its own, because others said it in their greeting alone.
+function M.is_master(node)
+  local socket = connect(node, "look " .. node)
+  return socket ~= nil and socket:close() ~= nil
+end
+
+local function report(node, failure)
+  if has_sentinel then
+    sentinel.report(node)
+  else
+    resting_until[node] = now() + REST_SECONDS
+  end
+  ngx.log(ngx.WARN, "Redis at ", node, ": ", failure)
 end
 
 -- Returns the line, and the bytes of an answer that has some, with the line's end that follows
@@ -113,8 +147,7 @@ local function exchange(node, command)
     if socket then
       socket:close()
     end
-    resting_until[node] = now() + REST_SECONDS
-    ngx.log(ngx.WARN, "Redis at ", node, ": ", failure)
+    report(node, failure)
     return nil
   end
   socket:setkeepalive(IDLE_MS, IDLE_CONNECTIONS)
@@ -126,6 +159,9 @@ local function is_resting(node)
 end
 
 local function choose(slot)
+  if has_sentinel then
+    return sentinel.find_master()
+  end
   local known = slot and by_slot[slot]
   if known and not is_resting(known) then
     return known
@@ -137,33 +173,100 @@ local function choose(slot)
   end
 end
 
--- Returns the value under a key and a line's end (see exchange), or an integer answer as a number; nil when there is none, and
--- "away" as well when nobody answers. `command` is in Redis's inline form and ends its line.
+-- Returns the node that a line "-MOVED slot host:port" names, and keeps it in mind; nil for others.
+local function read_moved(line, slot)
+  local host, port = match(line, "^%-MOVED %d+ (.*):(%d+)$")
+  if host then
+    by_slot[slot] = sentinel.write_node(host, port)
+    return by_slot[slot]
+  end
+end
+
+-- Returns the value under a key and a line's end (see exchange), or an integer answer as a number;
+-- nil when there is none, and "away" as well when nobody answers. `command` is in Redis's inline
+-- form and ends its line.
 function M.ask(key, command)
-  local slot = is_cluster and M.find_slot(key)
+  local slot = is_cluster and M.find_slot(key) or 0
   local node = choose(slot)
-  local sent = command
   for _ = 1, MOST_REDIRECTS do
     if not node or is_resting(node) then
       return nil, "away"
     end
-    local line, value = exchange(node, sent)
+    local line, value = exchange(node, command)
     if value then
       return value
     end
     if not line then
-      by_slot[slot or ""] = nil
-      node, sent = choose(slot), command -- another one may know better
+      by_slot[slot] = nil
+      node = choose(slot) -- another one may know better
     elseif byte(line) == 58 then -- :number
       return tonumber(sub(line, 2))
-    elseif find(line, "^%-MOVED ") then
-      node, sent = match(line, "(%S+)$"), command
-      by_slot[slot or ""] = node
     else
-      return nil -- also ASK: a key on its way to another node is a miss, and Django finds it
+      node = read_moved(line, slot)
+      if not node then
+        return nil -- also ASK: a key on its way to another node is a miss, and Django finds it
+      end
     end
   end
   return nil, "away"
+end
+
+-- Sends all commands of one node at once; puts a number into `answers` for each that was executed,
+-- false for each that was surely not, nothing where nobody knows.
+local function exchange_many(node, members, commands, answers)
+  local socket, failure = connect(node)
+  if not socket then
+    for _, i in ipairs(members) do
+      answers[i] = false
+    end
+    return report(node, failure)
+  end
+  local sent = {}
+  for n, i in ipairs(members) do
+    sent[n] = commands[i].text
+  end
+  local line
+  line, failure = socket:send(sent)
+  for _, i in ipairs(line and members or {}) do
+    line, failure = socket:receive()
+    if not line then
+      break
+    end
+    answers[i] = tonumber(match(line, "^:(.+)")) or false
+    if not answers[i] then
+      read_moved(line, commands[i].slot)
+    end
+  end
+  if failure then
+    socket:close()
+    return report(node, failure)
+  end
+  socket:setkeepalive(IDLE_MS, IDLE_CONNECTIONS)
+end
+
+-- Asks many things that have integers as their answers: `commands` is a list of { key, text }. Returns
+-- a list as exchange_many makes it. A node that is away costs its own commands alone.
+function M.ask_many(commands)
+  local answers, by_node = {}, {}
+  for i, command in ipairs(commands) do
+    command.slot = is_cluster and M.find_slot(command.key) or 0
+    answers[i] = false
+  end
+  for _ = 1, is_cluster and 2 or 1 do -- the second time those that the first has shown the way
+    by_node = {}
+    for i, command in ipairs(commands) do
+      local node = answers[i] == false and choose(command.slot)
+      if node then
+        by_node[node] = by_node[node] or {}
+        table.insert(by_node[node], i)
+        answers[i] = nil
+      end
+    end
+    for node, members in pairs(by_node) do
+      exchange_many(node, members, commands, answers)
+    end
+  end
+  return answers
 end
 
 return M

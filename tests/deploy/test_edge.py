@@ -3,112 +3,27 @@
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-import httpx
 import pytest
 from django.core.cache import cache as store
-from django.db import connection
 
 from achievements import keys
 from achievements.engine import process_events
 from achievements.rulebooks import publish_rulebook
 from deploy.local.nginx import Edge
-from deploy.local.process import HOST, MissingProgram
-from deploy.local.program import PROGRAMS, SiteProcess
+from deploy.local.process import HOST
 from deploy.local.redis_cluster import RedisCluster, wait_until
 from deploy.local.redis_sentinel import RedisSentinel
 from deploy.local.servers import Redis
 from profiles.models import Profile
 from profiles.tokens import issue_token
+from tests.deploy.conftest import LEFT_OUT, ORIGIN, PRIVATE, PROFILE, UNKNOWN, USER, Site, compare
 from tests.factories import AchievementFactory, make_event, make_levels
 from tests.streams import StartStream, StreamClient
 
 pytestmark = [pytest.mark.real, pytest.mark.django_db(transaction=True)]
-
-USER, PRIVATE, UNKNOWN = 12345, 777, 987654321
-ORIGIN = "https://typing.example.org"
-PROFILE = f"/api/v1/users/{USER}/achievements"
-# What differs between any two answers, or says who gave them.
-LEFT_OUT = {
-    *("date", "server", "connection", "keep-alive", "transfer-encoding", "x-served-by"),
-    *("ratelimit-remaining", "ratelimit-reset"),
-}
-
-
-class Site:
-    """The site, and the edge before it."""
-
-    def __init__(self, web: SiteProcess, edge: Edge) -> None:
-        self.web, self.edge = web, edge
-
-    def ask(self, path: str, *, port: int, method: str = "GET", **headers: str) -> httpx.Response:
-        # One's own words alone: a client's defaults would decide what is compared.
-        with httpx.Client(headers={}, trust_env=False) as client:
-            client.headers.clear()
-            sent = {"Host": "localhost", **{n.replace("_", "-"): v for n, v in headers.items()}}
-            return client.request(method, f"http://{HOST}:{port}{path}", headers=sent)
-
-    def ask_edge(self, path: str = PROFILE, **options: Any) -> httpx.Response:
-        return self.ask(path, port=self.edge.port, **options)
-
-    def ask_django(self, path: str = PROFILE, **options: Any) -> httpx.Response:
-        return self.ask(path, port=self.web.port, **options)
-
-    def count(self, outcome: str) -> int:
-        text = self.ask("/edge-metrics", port=self.edge.port).text
-        return int(text.split(f'outcome="{outcome}"}} ')[1].split()[0])
-
-
-@pytest.fixture
-def start_site(transactional_db: None, tmp_path: Path) -> Iterator[Callable[..., Site]]:
-    """Starts the site on this test's own database, and an edge before it."""
-    try:
-        Edge(site="", environment={}).remove()
-    except MissingProgram as error:
-        pytest.skip(str(error))
-    with ExitStack() as stack:
-
-        def start(**variables: str) -> Site:
-            url, _, _ = os.environ["DATABASE_URL"].rpartition("/")
-            environment = {
-                **os.environ,
-                "DATABASE_URL": f"{url}/{connection.settings_dict['NAME']}",
-                "CORS_ALLOWED_ORIGINS": ORIGIN,
-                "TRUSTED_PROXIES": "127.0.0.1",
-                **variables,
-            }
-            (web_program,) = (program for program in PROGRAMS if program.name == "web")
-            web = SiteProcess(web_program, environment=environment, folder=tmp_path / "web")
-            stack.enter_context(web)
-            edge = Edge(site=f"{HOST}:{web.port}", environment=environment)
-            return Site(web, stack.enter_context(edge))
-
-        yield start
-
-
-@pytest.fixture
-def site(start_site: Callable[..., Site]) -> Site:
-    for number in range(12):
-        AchievementFactory(slug=f"typist-{number}", criteria={"count": "tests", "atLeast": 1})
-    AchievementFactory(slug="secret", hidden=["title", "icon", "description", "count"])
-    publish_rulebook()
-    Profile.objects.create(user_id=PRIVATE, display_name="Ada", is_private=True)
-    process_events([make_event(USER, 1), make_event(PRIVATE, 2)])
-    return start_site()
-
-
-def compare(mine: httpx.Response, theirs: httpx.Response) -> None:
-    assert mine.status_code == theirs.status_code
-    assert mine.content == theirs.content
-    named = [{n: v for n, v in r.headers.items() if n not in LEFT_OUT} for r in (mine, theirs)]
-    for headers in named:
-        headers["vary"] = ", ".join(sorted(headers.get("vary", "").lower().split(", ")))
-    assert named[0] == named[1]
-
 
 BY_EDGE = [
     pytest.param(PROFILE, {}, id="a profile"),
@@ -125,6 +40,8 @@ BY_EDGE = [
     pytest.param("/api/v1/achievements", {}, id="the catalogue"),
     pytest.param("/api/v1/achievements", {"Accept_Encoding": "gzip"}, id="the catalogue, gzip"),
     pytest.param("/api/v1/achievements/typist-1", {}, id="a definition"),
+    pytest.param(PROFILE, {"Accept_Encoding": "gzip;q=0, br"}, id="anything but gzip"),
+    pytest.param(PROFILE, {"Accept_Encoding": "br;q=0.5, gzip;q=0.5"}, id="gzip, less"),
 ]
 BY_DJANGO = [
     pytest.param(f"/api/v1/users/{PRIVATE}/achievements", {}, id="a private profile"),
@@ -143,8 +60,6 @@ BY_DJANGO = [
     pytest.param("/api/v1//users/12345/achievements", {}, id="two slashes"),
     pytest.param("/api/v1/achievements/typist-1%0A", {}, id="a line's end"),
     pytest.param("/api/v1/users/%31/achievements", {}, id="digits in other words"),
-    pytest.param(PROFILE, {"Accept_Encoding": "gzip;q=0, br"}, id="anything but gzip"),
-    pytest.param(PROFILE, {"Accept_Encoding": "br;q=0.5, gzip;q=0.5"}, id="gzip, less"),
     pytest.param("/api/v1/users/00012345/achievements", {}, id="zeros before the id"),
     pytest.param(f"/api/v1/users/{2**63}/achievements", {}, id="an id too large"),
     pytest.param(f"/api/v1/users/summaries?ids={USER},{PRIVATE}", {}, id="summaries"),
@@ -286,8 +201,7 @@ def test_under_sentinel_it_asks_a_master_alone(
 ) -> None:
     publish_rulebook()
     first = redis_sentinel.master
-    nodes = ",".join(f"{HOST}:{one.port}" for one in (first, *redis_sentinel.replicas))
-    site = start_site(REDIS_URL=redis_sentinel.url, EDGE_REDIS_NODES=nodes)
+    site = start_site(REDIS_URL=redis_sentinel.url)
 
     def is_hit() -> bool:
         hits = site.count("hit")
@@ -298,7 +212,7 @@ def test_under_sentinel_it_asks_a_master_alone(
     first.kill()
     redis_sentinel.wait_for_another_master(first)
     wait_until(is_hit, timeout_seconds=15)
-    first.start()  # comes back as a replica, and is still the first that the edge was told of
+    first.start()  # comes back as a replica
     time.sleep(3)
     process_events([make_event(USER, 9)])
     assert site.ask_edge().json() == site.ask_django().json()

@@ -1,76 +1,106 @@
 """The edge's configuration: every form of REDIS_URL, what is refused, nothing that breaks out."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from config.redis_cache import build_cache
 from deploy.local.nginx import Edge
 from deploy.local.process import HOST, find_free_port
 from deploy.local.servers import Redis
-from deploy.nginx.configuration import (
-    ConfigurationError,
-    quote,
-    write_calls,
-    write_command,
-    write_redis,
-)
+from deploy.nginx.lua_text import quote, write_list
+from deploy.nginx.redis_options import ConfigurationError, write_command, write_redis
 
-TWO = '{ "10.0.0.1:1", "10.0.0.2:2" }'
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def write_options(url: str) -> str:
+    return write_redis(url, build_cache(url, name="REDIS_URL"))
+
+
 @pytest.mark.parametrize(
-    ("url", "nodes", "is_cluster", "greetings"),
+    ("url", "kind", "nodes", "greeting"),
     [
-        pytest.param("redis://10.0.0.1:1/0", '{ "10.0.0.1:1" }', "false", 0, id="one server"),
-        pytest.param("redis://localhost", '{ "127.0.0.1:6379" }', "false", 0, id="no port"),
-        pytest.param(
-            "redis://:p%20w@10.0.0.1:1/2", '{ "10.0.0.1:1" }', "false", 2, id="password, database"
+        ("redis://10.0.0.1:1/0", "single", ["10.0.0.1:1"], []),
+        ("redis://localhost", "single", ["127.0.0.1:6379"], []),
+        ("redis://[::1]:7/0", "single", ["[::1]:7"], []),
+        ("redis://:p%20w@10.0.0.1:1/2", "single", ["10.0.0.1:1"], ["AUTH", "p w", "SELECT", "2"]),
+        ("redis://u:p@10.0.0.1:1", "single", ["10.0.0.1:1"], ["AUTH", "u", "p"]),
+        ("redis://10.0.0.1:1?db=2", "single", ["10.0.0.1:1"], ["SELECT", "2"]),
+        ("redis://10.0.0.1:1/0?password=x", "single", ["10.0.0.1:1"], ["AUTH", "x"]),
+        (
+            "redis-cluster://u:p@10.0.0.1:1,[::1]:2",
+            "cluster",
+            ["10.0.0.1:1", "[::1]:2"],
+            ["AUTH", "u", "p"],
         ),
-        pytest.param(
-            "redis-cluster://u:p@10.0.0.1:1,10.0.0.2:2",
-            '{ "10.0.0.1:1", "10.0.0.2:2" }',
-            "true",
-            1,
-            id="a cluster",
-        ),
-        pytest.param(
-            "redis-sentinel://s:1/main/0",
-            TWO,
-            "false",
-            0,
-            id="Sentinel",
+        (
+            "redis-sentinel://:p@10.0.0.1:1,10.0.0.2:2/main/3",
+            "sentinel",
+            ["10.0.0.1:1", "10.0.0.2:2"],
+            ["AUTH", "p", "SELECT", "3"],
         ),
     ],
 )
-def test_every_redis_that_the_site_takes(
-    url: str, nodes: str, is_cluster: str, greetings: int
+def test_every_redis_is_read_as_the_site_reads_it(
+    url: str, kind: str, nodes: list[str], greeting: list[str]
 ) -> None:
-    options = write_redis(url, sentinel_nodes="10.0.0.1:1,10.0.0.2:2")
-    assert f"nodes = {nodes}, is_cluster = {is_cluster}," in options
-    assert f"greetings = {greetings} " in options
+    options = write_options(url)
+    assert f'kind = "{kind}", service = "{"main" if kind == "sentinel" else ""}"' in options
+    assert f"nodes = {write_list(nodes)}," in options
+    words = [
+        word for word in ("AUTH", "u", "p", "p w", "x", "SELECT", "2", "3") if word in greeting
+    ]
+    for word in words:
+        assert quote(f"\r\n{word}\r\n")[1:-1] in options
+    assert f"greetings = {len({'AUTH', 'SELECT'} & set(greeting))} " in options
 
 
-@pytest.mark.parametrize(
-    "url", ["", "rediss://h:1", "memcached://h", "redis-other://h", "redis://redis:6379/0"]
-)
-def test_another_one_is_refused_by_name(url: str) -> None:
+@pytest.mark.parametrize("url", ["", "memcached://h", "redis-other://h"])
+def test_no_redis_at_all_is_refused_by_name(url: str) -> None:
     with pytest.raises(ConfigurationError, match="REDIS_URL"):
-        write_redis(url)
+        write_redis(url, {})
 
 
-def test_sentinel_needs_the_servers() -> None:
-    with pytest.raises(ConfigurationError, match="EDGE_REDIS_NODES"):
-        write_redis("redis-sentinel://s:1/main")
+@pytest.mark.parametrize("url", ["rediss://h:1", "redis://redis:6379/0"])
+def test_one_that_the_site_takes_and_the_edge_cannot_is_refused_by_name(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="REDIS_URL"):
+        write_options(url)
 
 
-@pytest.mark.parametrize("rate", ["fast", "10/fortnight", "-1/minute"])
-def test_a_rate_that_is_none_is_refused(rate: str) -> None:
-    with pytest.raises(ConfigurationError, match="THROTTLE_PUBLIC"):
-        write_calls(rate)
+def write(**variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "deploy.nginx"],
+        cwd=ROOT,
+        env={"LAUREL_ENV_FILE": "", "REDIS_URL": "redis://10.0.0.1:1", **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.real
+def test_variables_mean_what_they_mean_to_the_site() -> None:
+    production = {"LAUREL_ENV": "production", "ALLOWED_HOSTS": "A.example.org"}
+    for text, needs in {"": "false", "no": "false", "yes": "true", "1": "true"}.items():
+        done = write(**production, SECURE_SSL_REDIRECT=text)
+        assert f"needs_https = {needs}," in done.stdout
+    assert 'hosts = { "a.example.org" }' in done.stdout
+    assert "max-age=31536000; includeSubDomains; preload" in done.stdout
+    assert "preload" not in write(**production, SECURE_HSTS_SECONDS="0").stdout
+    assert "limit = 5, window_seconds = 60 " in write(THROTTLE_PUBLIC=" 5/Minute ").stdout
+    for name, value in {
+        "THROTTLE_PUBLIC": "0/minute",
+        "TRUSTED_PROXIES": "proxy",
+        "SECURE_SSL_REDIRECT": "perhaps",
+        "REDIS_URL": "redis-sentinel://10.0.0.1:1",
+    }.items():
+        done = write(**{**production, name: value})
+        assert (done.returncode, done.stdout) == (1, "")
+        assert name in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 def test_text_cannot_leave_its_quotes() -> None:
@@ -81,18 +111,15 @@ def test_text_cannot_leave_its_quotes() -> None:
     assert write_command(["AUTH", "p w"]) == "*2\r\n$4\r\nAUTH\r\n$3\r\np w\r\n"
 
 
+@pytest.mark.real
 def test_the_command_says_what_is_wrong() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "deploy.nginx"],
-        cwd=ROOT,
-        env={**os.environ, "REDIS_URL": "rediss://:secret@h:1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = write(REDIS_URL="rediss://:secret@h:1")
     assert done.returncode == 1
     assert "secret" not in done.stderr
     assert done.stdout == ""
+    done = write(REDIS_URL="")
+    assert done.returncode == 1
+    assert done.stderr.startswith("REDIS_URL: ")
 
 
 @pytest.mark.real
