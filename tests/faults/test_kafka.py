@@ -365,6 +365,10 @@ def test_partitions_are_added_under_load(kafka, monkeypatch) -> None:
             publish(events[:500])
             for result in admin.create_partitions([NewPartitions(EVENTS_TOPIC, 60)]).values():
                 result.result(10)
+            # A producer that is told of 50 sends to none of the new ones.
+            wait_until(
+                lambda: len(admin.list_topics(EVENTS_TOPIC).topics[EVENTS_TOPIC].partitions) == 60
+            )
             publish(events[500:])
             wait_for_drain(group, seconds=40)
             assert max(read_committed(group)) >= 50
