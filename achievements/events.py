@@ -276,7 +276,8 @@ def _decode_item(item: bytes, now: datetime) -> tuple[Event, int]:
         return decode_event_counting(item, now=now)
     except EventError as error:
         if error.problem.code == "invalid_json":
-            _refuse_half_character(read_tolerantly(item, errors="surrogatepass"))
+            with refuse_unreadable():  # it may be nested too deeply for a look into it
+                _refuse_half_character(read_tolerantly(item, errors="surrogatepass"))
         raise
 
 

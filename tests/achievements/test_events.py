@@ -327,6 +327,10 @@ def test_half_a_surrogate_pair_costs_its_own_item_alone() -> None:
         (2, "missing"),
     ]
     assert batch.rejected[0].problem.pointer == "/metrics/mode"
+    deep = bad.replace("{", '{"note": ' + "[" * 600 + "]" * 600 + ", ", 1)
+    batch = decode_batch(f'{{"events": [{good}, {deep}]}}'.encode(), now=NOW)
+    assert len(batch.events) == 1
+    assert [(one.index, one.problem.code) for one in batch.rejected] == [(1, "too_deep")]
     with pytest.raises(EventError) as caught:
         decode_batch(bad.encode(), now=NOW)
     assert caught.value.problem.pointer == "/metrics/mode"
