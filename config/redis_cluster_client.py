@@ -76,11 +76,10 @@ class ClusterClient(FailoverClient):
     ) -> tuple[BoundedCluster, int]:
         return self.get_client(), 0
 
-    def get_many(
+    def read_many(
         self, keys: Iterable[str], version: int | None = None, client: Any = None
     ) -> dict[str, Any]:
-        is_missed = self.follow().deletions.is_missed
-        names = [key for key in keys if not is_missed(self.make_key(key, version=version))]
+        names = list(keys)
         batch = (client or self.get_client()).pipeline()
         for name in names:
             batch.get(self.make_key(name, version=version))

@@ -75,6 +75,11 @@ class Deletions:
                 self._done.pop(name, None)
         self.note_missed(moved, ticket=0)
 
+    def find_server(self, name: str) -> str | None:
+        """Who deleted the name lately; None for nobody."""
+        done = self._done.get(name)
+        return done[1] if done else None
+
     def is_missed(self, name: str) -> bool:
         """Whether what is found under this name may have to be deleted yet."""
         return name in self._missed

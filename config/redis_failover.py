@@ -4,7 +4,8 @@ Redis answers a command before its replicas have it. When a master dies in betwe
 takes over without that command: a document that was deleted is back, and the next reader would
 be shown what is no longer true. So each process remembers the names that it deleted lately with
 the server that did it, looks once a second which server is responsible now, and deletes a name
-again where that is another one. Deleting too much costs one database read; nothing else.
+again where that is another one. Until then such a name is a miss to this process. Deleting too much
+costs one database read; nothing else.
 """
 
 import threading
@@ -56,6 +57,16 @@ class Failover(ABC):
 
     def is_reachable(self, name: str) -> bool:
         return self.find_server(name) is not None
+
+    def is_doubtful(self, name: str) -> bool:
+        """Whether what is found under this name may lack a deletion of this process."""
+        if self.deletions.is_missed(name):
+            return True
+        server = self.deletions.find_server(name)
+        if server is None or server == self.find_server(name):
+            return False
+        self.hurry()
+        return True
 
     @abstractmethod
     def delete(self, names: Sequence[str]) -> Deleted:
@@ -132,9 +143,42 @@ class FailoverClient(DefaultClient, ABC):  # type: ignore[misc]
         self, key: str, default: Any = None, version: int | None = None, client: Any = None
     ) -> Any:
         name = self.make_key(key, version=version)
-        if self.follow().deletions.is_missed(name):
+        follower = self.follow()
+        if follower.is_doubtful(name):
             return default
-        return super().get(name, default, version, client)
+        server = follower.find_server(name)
+        value = super().get(name, default, version, client)
+        return default if self._is_overtaken(name, server) else value
+
+    def get_many(
+        self, keys: Iterable[str], version: int | None = None, client: Any = None
+    ) -> dict[str, Any]:
+        follower = self.follow()
+        names = {key: self.make_key(key, version=version) for key in keys}
+        servers = {
+            key: follower.find_server(name)
+            for key, name in names.items()
+            if not follower.is_doubtful(name)
+        }
+        found = self.read_many(servers, version=version, client=client)
+        return {
+            key: value
+            for key, value in found.items()
+            if not self._is_overtaken(names[key], servers[key])
+        }
+
+    def read_many(
+        self, keys: Iterable[str], version: int | None = None, client: Any = None
+    ) -> dict[str, Any]:
+        found: dict[str, Any] = super().get_many(list(keys), version=version, client=client)
+        return found
+
+    def _is_overtaken(self, name: str, server: str | None) -> bool:
+        """Whether a read that began while this server was responsible may lack a deletion."""
+        follower = self.follow()
+        # Deleted again since then: what was read may be from before that.
+        is_again = follower.deletions.find_server(name) not in (None, server)
+        return is_again or follower.is_doubtful(name)
 
     def delete_many(
         self, keys: Iterable[str], version: int | None = None, client: Any = None

@@ -58,11 +58,13 @@ def test_a_failover_brings_back_what_was_deleted(redis_cluster, monkeypatch) -> 
     monkeypatch.setattr(failover, "look", failover.refresh)
     load = Load()
     load.warm()
+    new = redis_cluster.find_replica(redis_cluster.find_master(NAME))
     lose_the_next_deletion(redis_cluster, load)
-    # Not by reading the document: a miss before would fill it anew.
-    wait_until(lambda: store.get(NAME) is not None, timeout_seconds=5)
-    assert load.read(FIRST_USER) == 1
-    assert load.revisions[FIRST_USER] == 2
+    wait_until(lambda: bool(ask(new.port, "EXISTS", NAME)), timeout_seconds=5)
+    failover.look()
+    assert store.get(NAME) is None  # others may be shown it, this process is not
+    assert store.get_many([NAME]) == {}
+    assert ask(new.port, "EXISTS", NAME)
     monkeypatch.undo()
     wait_until(lambda: load.read(FIRST_USER) == 2, timeout_seconds=3)
     assert load.find_stale() == []
