@@ -229,7 +229,8 @@ def test_an_import_killed_at_its_commits_loses_and_doubles_nothing(move, place) 
     move.site.add_unlocks(rows)
     kills = 0
     while read_cursor() < len(rows):
-        process = move.start("--slice", 40, "--overlap", 0, FAILPOINT=f"{place}:kill 0.7")
+        fault = f"{place}:kill {0.7 if kills else 1}"
+        process = move.start("--slice", 40, "--overlap", 0, FAILPOINT=fault)
         output = process.communicate(timeout=60)[0]
         assert process.returncode in (0, -signal.SIGKILL), output
         kills += process.returncode != 0

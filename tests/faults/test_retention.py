@@ -54,9 +54,10 @@ def test_killed_in_any_slice_it_ends_with_everything_counted_once() -> None:
     kills = 0
     for attempt in range(30):
         place = ("before_commit", "after_commit")[attempt % 2]
+        chance = 1 if attempt < 2 else 0.3  # each place once for certain
         process = start_process(
             "prune", f"--tests={DAY:%Y-%m-%d}", "--slice=9", module="manage",
-            FAILPOINT=f"{place}:kill 0.3",
+            FAILPOINT=f"{place}:kill {chance}",
         )  # fmt: skip
         output = process.communicate(timeout=60)[0]
         if process.returncode == 0:
@@ -67,7 +68,7 @@ def test_killed_in_any_slice_it_ends_with_everything_counted_once() -> None:
         raise AssertionError("it never came to the end")
     typist.join()
     assert not failures
-    assert kills, "no kill hit: the test says nothing"
+    assert kills >= 2
     assert not Job.objects.exists()
     process_events(old)
     check_invariants(pool)
