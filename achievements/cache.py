@@ -6,9 +6,10 @@ slow is a miss and never an error.
 
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from threading import Lock
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
 import orjson
 import structlog
@@ -31,6 +32,7 @@ SLOW_SECONDS: Final = 0.2  # a server that does not answer at all takes 0.25
 _RULEBOOK_MARK: Final = b'{"version":%d,'
 _RULEBOOK_HEAD: Final = re.compile(rb'{"version":(\d+),')
 
+_CHANGES_A_TRIP: Final = 100  # as many as Redis answers long before it counts as slow
 # Compared and set in one step, so that nothing can come between.
 _REPLACE: Final = """\
 if redis.call('GETRANGE', KEYS[1], 0, #ARGV[1] - 1) ~= ARGV[1] then return 0 end
@@ -134,25 +136,56 @@ def call(operation: Callable[..., T], *arguments: Any) -> T | None:
                 _Breaker.closed_until = ended + _Breaker.rest_seconds
 
 
-def replace(name: str, expected: bytes, value: bytes, ttl_seconds: int) -> bool | None:
-    """Set a name whose value still begins with `expected`; None when the cache is away."""
-    if not is_redis():
-        with _process_lock:
-            kept = store.get(name)
-            if not isinstance(kept, bytes) or not kept.startswith(expected):
-                return False
-            if ttl_seconds:
-                store.set(name, value, ttl_seconds)
-            else:
-                store.delete(name)
-            return True
-    done = ask_redis(lambda client: client.eval(_REPLACE, 1, name, expected, value, ttl_seconds))
-    return None if done is None else bool(done)
+class Change(NamedTuple):
+    """Set a name whose value still begins with `expected`, or that has none where that is empty.
+
+    Without a time to live the name is deleted.
+    """
+
+    name: str
+    expected: bytes
+    value: bytes = b""
+    ttl_seconds: int = 0
 
 
-def drop(name: str, expected: bytes) -> bool | None:
-    """Delete a name whose value still begins with `expected`."""
-    return replace(name, expected, b"", 0)
+def change(changes: Sequence[Change]) -> Iterator[tuple[Change, bool | None]]:
+    """Yield for each change whether it was done; None when the cache is away.
+
+    Many are sent in one trip: what is yielded together was asked together.
+    """
+    for start in range(0, len(changes), _CHANGES_A_TRIP):
+        trip = changes[start : start + _CHANGES_A_TRIP]
+        if is_redis():
+            answers = ask_redis(partial(_send_changes, trip)) or [None] * len(trip)
+            yield from zip(trip, answers, strict=True)
+        else:
+            yield from ((one, _change_here(one)) for one in trip)
+
+
+def _send_changes(changes: Sequence[Change], client: Any) -> list[bool | None]:
+    pipeline = client.pipeline(transaction=False)
+    for name, expected, value, ttl_seconds in changes:
+        if expected:
+            pipeline.eval(_REPLACE, 1, name, expected, value, ttl_seconds)
+        else:
+            pipeline.set(name, value, ex=ttl_seconds, nx=True)
+    # One server of several may be away: what the others did is done.
+    answers = pipeline.execute(raise_on_error=False)
+    return [None if isinstance(one, Exception) else bool(one) for one in answers]
+
+
+def _change_here(one: Change) -> bool:
+    with _process_lock:
+        if not one.expected:
+            return bool(store.add(one.name, one.value, one.ttl_seconds))
+        kept = store.get(one.name)
+        if not isinstance(kept, bytes) or not kept.startswith(one.expected):
+            return False
+        if one.ttl_seconds:
+            store.set(one.name, one.value, one.ttl_seconds)
+        else:
+            store.delete(one.name)
+        return True
 
 
 def is_redis() -> bool:

@@ -7,7 +7,7 @@ All of them are monotone: a further test can make a node met, never unmet.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from achievements.events import METRICS, Problem
@@ -39,12 +39,14 @@ class Measure:
     metric: str
     where: tuple[Condition, ...] = ()
     last: int = 0
+    # The canonical name: equal measures have equal keys, in every release. Kept, because a
+    # profile's progress asks for it of every goal.
+    key: str = field(init=False, repr=False, compare=False)
 
-    @property
-    def key(self) -> str:
-        """The canonical name: equal measures have equal keys, in every release."""
+    def __post_init__(self) -> None:
         where = "&".join(f"{c.metric} {c.operator} {_text_of(c.operand)}" for c in self.where)
-        return f"{self.kind} {self.metric}{f' last {self.last}' * bool(self.last)}?{where}"
+        key = f"{self.kind} {self.metric}{f' last {self.last}' * bool(self.last)}?{where}"
+        object.__setattr__(self, "key", key)
 
     @property
     def is_total(self) -> bool:

@@ -6,6 +6,7 @@ logged and counted. Documents that were not dropped end with their time to live.
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Final
 
 import structlog
 
@@ -19,6 +20,8 @@ from achievements.standing import write_time
 from achievements.store import BatchResult
 
 logger = structlog.get_logger(__name__)
+
+_USERS_AT_ONCE: Final = 100
 
 
 def run_effects(result: BatchResult) -> None:
@@ -47,10 +50,20 @@ def run_effects(result: BatchResult) -> None:
 
 def _renew(watched: Mapping[int, float], result: BatchResult) -> None:
     """Write what moved for those who look: their document, each achievement, and a message."""
+    users = list(watched)
+    # In parts, so that the first of them do not wait for the last.
+    for start in range(0, len(users), _USERS_AT_ONCE):
+        live.tell(_find_news(users[start : start + _USERS_AT_ONCE], watched, result))
+    metrics.WATCHED_UPDATES.inc(len(watched))
+
+
+def _find_news(
+    user_ids: Sequence[int], watched: Mapping[int, float], result: BatchResult
+) -> dict[int, live.News]:
     now = write_time(datetime.now(UTC))
     unlocking = set(result.unlocking_users)
     news: dict[int, live.News] = {}
-    for user_id, standing in refresh_progress(list(watched)).items():
+    for user_id, standing in refresh_progress(user_ids).items():
         changed = _find_changed(standing, result.events.get(user_id, ()))
         if user_id in unlocking:
             changed |= get_rulebook().find_dependent()
@@ -66,8 +79,7 @@ def _renew(watched: Mapping[int, float], result: BatchResult) -> None:
         news[user_id] = live.News(
             watched[user_id], standing.revision, progress, encode_json(message)
         )
-    live.tell(news)
-    metrics.WATCHED_UPDATES.inc(len(watched))
+    return news
 
 
 def _find_changed(standing: Standing, events: Sequence[Event]) -> set[int]:

@@ -85,7 +85,7 @@ def fetch_document(name: str, recipe: Recipe, *, waiting_since: float | None = N
                 return _refresh(name, recipe, document, cut_header(value))
             return document
         # While the primary is away, nothing that could replace a lease is sure to be current.
-        lease = None if replicas.is_primary_away() else _take_lease(name, value)
+        lease = None if replicas.is_primary_away() else _take_leases({name: value})[name]
         waited = time.monotonic() - began
         if lease == b"" and waited > _HELP_AFTER_SECONDS and _may_help(name):
             lease = _find_lease(value)
@@ -141,7 +141,7 @@ def fetch_documents(names: Sequence[str], recipe: Recipe) -> dict[str, Document]
     if missing:
         began = time.monotonic()
         is_away = replicas.is_primary_away()
-        taken = {} if is_away else {name: _take_lease(name, values.get(name)) for name in missing}
+        taken = {} if is_away else _take_leases({name: values.get(name) for name in missing})
         leases = {name: lease for name, lease in taken.items() if lease}
         if leases:
             metrics.DOCUMENTS.labels(recipe.kind, "miss").inc(len(leases))
@@ -154,7 +154,7 @@ def fetch_documents(names: Sequence[str], recipe: Recipe) -> dict[str, Document]
 
 def refresh_documents(names: Sequence[str], recipe: Recipe) -> dict[str, Document]:
     """Build documents again after a commit that deleted them; who reads meanwhile waits for it."""
-    leases = {name: _take_lease(name, None) for name in names}
+    leases = _take_leases(dict.fromkeys(names))
     return _fill(names, recipe, {name: lease for name, lease in leases.items() if lease})
 
 
@@ -181,23 +181,29 @@ def is_due(document: Document, recipe: Recipe) -> bool:
     return now - _EARLY_SECONDS * math.log(1 - random.random()) >= document.expires_at
 
 
-def _take_lease(name: str, value: object) -> bytes | None:
+def _take_leases(values: Mapping[str, object]) -> dict[str, bytes | None]:
     """Put a lease where nothing is, or in place of what is not accepted: of an older edition, or
     of another release.
 
-    Returns the lease; empty when somebody else was faster; None when the cache is away.
+    Returns each lease; empty when somebody else was faster; None when the cache is away.
     """
-    lease = _LEASE + secrets.token_hex(8).encode()
+    changes = [
+        cache.Change(
+            name,
+            b"" if _find_lease(value) else cut_header(value),
+            _LEASE + secrets.token_hex(8).encode(),
+            _LEASE_SECONDS,
+        )
+        for name, value in values.items()
+    ]
+    leases: dict[str, bytes | None] = {}
     started = time.monotonic()
-    if isinstance(value, bytes) and value and not value.startswith(_LEASE):
-        taken = cache.call(cache.replace, name, cut_header(value), lease, _LEASE_SECONDS)
-    else:
-        taken = cache.call(store.add, name, lease, _LEASE_SECONDS)
-    if taken is None:
-        if time.monotonic() - started >= cache.SLOW_SECONDS:
-            cache.forget_later(name)  # what timed out may be done yet: nobody would fill that lease
-        return None
-    return lease if taken else b""
+    for change, taken in cache.change(changes):
+        leases[change.name] = None if taken is None else change.value if taken else b""
+        if taken is None and time.monotonic() - started >= cache.SLOW_SECONDS:
+            # What timed out may be done yet, and nobody would fill that lease.
+            cache.forget_later(change.name)
+    return leases
 
 
 def _fill(
@@ -210,10 +216,9 @@ def _fill(
     try:
         built = recipe.build(names)
     except BaseException:
-        for name, kept in expected.items():
-            _give_up(name, kept)
+        _give_up(expected)
         raise
-    documents = {}
+    documents, changes, unsure = {}, [], {}
     for name in names:
         body, stamp, is_sure = built[name]
         ttl_seconds = recipe.ttl_seconds(stamp) if is_sure else 0
@@ -221,22 +226,23 @@ def _fill(
             body, stamp=stamp, edition=recipe.edition, ttl_seconds=ttl_seconds
         )
         if name in expected and not is_sure:
-            _give_up(name, expected[name])
+            unsure[name] = expected[name]
         elif name in expected:
             lifetime = document.expires_at - document.built_at
             value = encode_document(document)
-            done = cache.call(cache.replace, name, expected[name], value, lifetime)
-            _make_up_for(name, expected[name], done)
+            changes.append(cache.Change(name, expected[name], value, lifetime))
+    _give_up(unsure)
+    _change(changes)
     return documents
 
 
-def _give_up(name: str, kept: bytes) -> None:
-    """Let somebody else fill a name at once; what is no lease stays as it is."""
-    if kept.startswith(_LEASE):
-        _make_up_for(name, kept, cache.call(cache.drop, name, kept))
+def _give_up(expected: Mapping[str, bytes]) -> None:
+    """Let somebody else fill these names at once; what is no lease stays as it is."""
+    _change([cache.Change(name, kept) for name, kept in expected.items() if _find_lease(kept)])
 
 
-def _make_up_for(name: str, kept: bytes, done: bool | None) -> None:
+def _change(changes: Sequence[cache.Change]) -> None:
     """A lease that could not be replaced would be waited for to its end, once the cache is back."""
-    if done is None and kept.startswith(_LEASE):
-        cache.forget_later(name)
+    for change, done in cache.change(changes):
+        if done is None and _find_lease(change.expected):
+            cache.forget_later(change.name)

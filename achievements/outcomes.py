@@ -9,9 +9,9 @@ from achievements.models import Outbox, UserAchievement
 from achievements.progress import Progress
 from achievements.seen import unpack_ids
 from achievements.standing import (
+    Standpoint,
     read_progress,
     show_level,
-    show_progress,
 )
 from achievements.tables import read_seen
 
@@ -64,11 +64,11 @@ def _list_moved(
     rulebook = catalogue.rulebook
     at = event.occurred_at.timestamp() if event.occurred_at else now.timestamp()
     moved = rulebook.find_moved(read_metrics(event.metrics), at)
-    held = row.unlocked
+    standpoint = Standpoint(catalogue, row)
     entries = []
     for achievement_id in moved:
         display = catalogue.by_id.get(achievement_id)
-        entry = display and show_progress(catalogue, display, row, held, now)
+        entry = display and standpoint.show_progress(display)
         if display and entry and entry["percent"]:
             name = display.show(held=entry["level"] - 1)["name"]
             entries.append({**entry, "name": name})

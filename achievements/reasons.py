@@ -1,6 +1,5 @@
 """Why a user holds an achievement, or why not yet (services floor)."""
 
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
@@ -11,7 +10,7 @@ from achievements.progress import Progress
 from achievements.reading import read_user
 from achievements.snapshots import find_cut
 from achievements.standing import (
-    explain_node,
+    Standpoint,
     read_progress,
     show_amounts,
     write_time,
@@ -74,7 +73,7 @@ def _explain(user_id: int, slug: str, should_unmask: bool) -> dict[str, Any] | N
     if display.shows_rule(held=held or should_unmask):
         node = display.nodes[level - 1]
         names = catalogue.names if should_unmask else catalogue.name_for(row.unlocked)
-        found = explain_node(catalogue, node, row, datetime.now(UTC), names)
+        found = Standpoint(catalogue, row).explain(node, names)
         if held >= level:
             _mark_met(found)
         document["sentence"] = describe(node, names)

@@ -26,6 +26,7 @@ class Rule:
     definition: Definition
     nodes: tuple[Node, ...]
     judges: tuple[Judge, ...]
+    positions: frozenset[int]  # of the measures that it asks for
     needs: int  # positions below this must be backed by history before it is judged
 
 
@@ -36,8 +37,8 @@ def compile_rule(
     node = definition.parse()
     nodes = tuple(set_target(node, level.target) for level in definition.levels)
     judges = tuple(_make_judge(n, positions, ids) for n in nodes)
-    needs = max((positions[m.key] + 1 for m in find_node_measures(node)), default=0)
-    return Rule(definition, nodes, judges, needs)
+    asked = frozenset(positions[m.key] for m in find_node_measures(node))
+    return Rule(definition, nodes, judges, asked, needs=max(asked, default=-1) + 1)
 
 
 def read_value(kind: str, value: Any) -> float:

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from achievements.definition import Definition, find_node_measures, find_slugs
+from achievements.definition import Definition, find_slugs
 from achievements.masks import Masks
 from achievements.plans import Plan, Plans, make_slots
 from achievements.rule import Rule, compile_rule
@@ -71,7 +71,7 @@ class Rulebook:
         return [
             achievement_id
             for achievement_id, rule in self.rules_by_id.items()
-            if any(self.positions[m.key] in positions for m in find_node_measures(rule.nodes[0]))
+            if not rule.positions.isdisjoint(positions)
         ]
 
     def make_blank(self, position: int) -> Any:

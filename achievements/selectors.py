@@ -13,7 +13,7 @@ from django.db.models import Max
 from achievements.display import Catalogue, get_catalogue
 from achievements.models import Notification, UserProgress
 from achievements.progress import decode_progress, start_progress
-from achievements.standing import show_progress, show_unlock, write_time
+from achievements.standing import Standpoint, show_unlock, write_time
 from achievements.tables import read_revision_rows
 from achievements.unlocks import read_unlock_rows
 
@@ -106,20 +106,20 @@ def read_standings(user_ids: Sequence[int]) -> dict[int, Standing]:
             user_id__in=user_ids
         ).values_list("user_id", "revision", "state")
     }
-    now = datetime.now(UTC)
     found = {}
     for user_id in user_ids:
         revision, state = rows.get(user_id, (0, b""))
         row = decode_progress(bytes(state)) if state else start_progress(catalogue.rulebook)
-        held = row.unlocked
+        standpoint = Standpoint(catalogue, row)
         entries, completed = {}, set()
         for display in catalogue.displays:
             if not display.is_live:
                 continue
-            if entry := show_progress(catalogue, display, row, held, now):
-                entries[display.achievement.pk] = entry
-            elif held.get(display.achievement.pk, 0) >= display.top_level:
-                completed.add(display.achievement.pk)
+            achievement_id = display.achievement.pk
+            if entry := standpoint.show_progress(display):
+                entries[achievement_id] = entry
+            elif standpoint.held.get(achievement_id, 0) >= display.top_level:
+                completed.add(achievement_id)
         found[user_id] = Standing(revision, entries, completed, row.notified)
     return found
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from achievements.criteria import Node
 from achievements.display import Catalogue, Display
 from achievements.explanation import Explanation, explain
 from achievements.models import UserProgress
@@ -17,29 +18,38 @@ def read_progress(user_id: int, catalogue: Catalogue) -> Progress:
     return decode_progress(bytes(row)) if row else start_progress(catalogue.rulebook)
 
 
-def explain_node(
-    catalogue: Catalogue,
-    node: Any,
-    row: Progress,
-    now: datetime,
-    names: Mapping[str, str] | None = None,
-) -> Explanation:
-    """Explain a node for a user; without `names` no sentences are written."""
-    today = int(now.timestamp() + row.utc_offset_minutes * 60) // SECONDS_A_DAY
-    unlocked = row.unlocked
+class Standpoint:
+    """One user's row against the catalogue, now: what many of its nodes are explained from."""
 
-    def holds(slug: str) -> bool:
-        display = catalogue.by_slug.get(slug)
-        return display is not None and unlocked.get(display.achievement.pk, 0) > 0
+    def __init__(self, catalogue: Catalogue, row: Progress) -> None:
+        self.catalogue = catalogue
+        self.row = row
+        self.held = row.unlocked
+        now = datetime.now(UTC).timestamp()
+        self.today = int(now + row.utc_offset_minutes * 60) // SECONDS_A_DAY
 
-    return explain(
-        node,
-        catalogue.rulebook,
-        row,
-        today=today,
-        names=names,
-        holds=holds,
-    )
+    def explain(self, node: Node, names: Mapping[str, str] | None = None) -> Explanation:
+        """Explain a node; without `names` no sentences are written."""
+        return explain(
+            node,
+            self.catalogue.rulebook,
+            self.row,
+            today=self.today,
+            names=names,
+            holds=self._holds,
+        )
+
+    def show_progress(self, display: Display) -> dict[str, Any] | None:
+        """The next level; None when there is none, or when its count is hidden."""
+        held = self.held.get(display.achievement.pk, 0)
+        if held >= display.top_level or display.hides("count", held=held):
+            return None
+        found = self.explain(display.nodes[held])
+        return {"slug": display.slug_for(held=held), "level": held + 1, **show_amounts(found)}
+
+    def _holds(self, slug: str) -> bool:
+        display = self.catalogue.by_slug.get(slug)
+        return display is not None and self.held.get(display.achievement.pk, 0) > 0
 
 
 def show_unlock(display: Display, level: int, at: datetime) -> dict[str, Any]:
@@ -56,20 +66,6 @@ def show_level(display: Display, level: int, at: datetime) -> dict[str, Any]:
     """One level by itself: its own points, where a profile sums those of the levels below."""
     points = display.sum_points(level) - display.sum_points(level - 1)
     return {**show_unlock(display, level, at), "points": points}
-
-
-def show_progress(
-    catalogue: Catalogue, display: Display, row: Progress, held: dict[int, int], now: datetime
-) -> dict[str, Any] | None:
-    level = held.get(display.achievement.pk, 0) + 1
-    if level > display.top_level or display.hides("count", held=level - 1):
-        return None
-    found = explain_node(catalogue, display.nodes[level - 1], row, now)
-    return {
-        "slug": display.slug_for(held=level - 1),
-        "level": level,
-        **show_amounts(found),
-    }
 
 
 def show_amounts(found: Explanation) -> dict[str, Any]:

@@ -1,12 +1,11 @@
 """Where a user stands with every live achievement (face), hidden ones included."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from achievements.display import get_catalogue
-from achievements.explanation import Explanation, explain
+from achievements.explanation import Explanation
 from achievements.progress import Progress, start_progress
-from achievements.streak import SECONDS_A_DAY
+from achievements.standing import Standpoint
 
 
 @dataclass(frozen=True)
@@ -30,19 +29,13 @@ def read_standings(progress: Progress | None) -> list[Standing]:
     """Return the standings, the nearest unlock first and what is complete last."""
     catalogue = get_catalogue()
     row = progress or start_progress(catalogue.rulebook)
-    unlocked = row.unlocked
-    seconds = datetime.now(UTC).timestamp() + row.utc_offset_minutes * 60
-
-    def holds(slug: str) -> bool:
-        display = catalogue.by_slug.get(slug)
-        return display is not None and unlocked.get(display.achievement.pk, 0) > 0
-
+    standpoint = Standpoint(catalogue, row)
     standings = []
     for display in catalogue.displays:
         if not display.is_live:
             continue
         achievement = display.achievement
-        held = unlocked.get(achievement.pk, 0)
+        held = standpoint.held.get(achievement.pk, 0)
         rule = catalogue.rulebook.rules_by_id.get(achievement.pk)
         standings.append(
             Standing(
@@ -51,13 +44,8 @@ def read_standings(progress: Progress | None) -> list[Standing]:
                 icon=achievement.icon,
                 held=held,
                 levels=display.top_level,
-                found=explain(
-                    display.nodes[min(held, display.top_level - 1)],
-                    catalogue.rulebook,
-                    row,
-                    today=int(seconds) // SECONDS_A_DAY,
-                    names=catalogue.names,
-                    holds=holds,
+                found=standpoint.explain(
+                    display.nodes[min(held, display.top_level - 1)], catalogue.names
                 ),
                 note="Waits for this user's older tests to be counted: run rebuild_users."
                 if rule and rule.needs > row.held

@@ -334,27 +334,6 @@ def test_a_lease_that_an_absent_cache_kept_is_not_waited_for(
     assert decode_document(store.get(NAME)) is not None
 
 
-def test_a_slow_cache_is_left_alone_for_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-
-    def answer_slowly() -> str:
-        asked.append(1)
-        time.sleep(0.21)
-        return "value"
-
-    monkeypatch.setattr(cache._Breaker, "slow_in_a_row", 0)
-    monkeypatch.setattr(cache._Breaker, "closed_until", 0.0)
-    answers = [cache.call(answer_slowly) for _ in range(4)]
-    assert answers == ["value", "value", None, None]
-    assert len(asked) == 2
-
-
-def test_the_published_rulebook_is_kept_by_version() -> None:
-    cache.write_rulebook(3, {"definitions": [1]})
-    assert cache.read_rulebook(3) == {"definitions": [1]}
-    assert cache.read_rulebook(4) is None
-
-
 def test_what_another_release_wrote_is_replaced_at_once(source: Source) -> None:
     store.set(NAME, b"L1o" + b"0" * 60, 60)
     started = time.monotonic()
