@@ -154,7 +154,7 @@ def start_celery_worker(
 
     with ExitStack() as workers:
 
-        def start(**environment: str) -> CeleryWorker:
+        def start(*, with_beat: bool = False, **environment: str) -> CeleryWorker:
             url, _, _ = os.environ["DATABASE_URL"].rpartition("/")
             worker = CeleryWorker(
                 python=sys.executable,
@@ -166,6 +166,7 @@ def start_celery_worker(
                     "LOG_LEVEL": "INFO",
                     **environment,
                 },
+                with_beat=with_beat,
             )
             return workers.enter_context(worker)
 

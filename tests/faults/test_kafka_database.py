@@ -6,24 +6,18 @@ The server is this module's own: the one that all tests share has to stay up.
 import random
 import time
 from collections.abc import Callable, Iterator
-from itertools import count
 from pathlib import Path
-from threading import Event as Flag
-from threading import Thread
 from typing import NamedTuple
 
 import pytest
 from django.core.management import call_command
 from django.db import connection
 
-from achievements.events import Event, encode_event
 from achievements.models import UserProgress
-from achievements.producer import EventProducer, Record
-from achievements.topics import EVENTS_TOPIC, make_key
 from config.environment import read_database
 from deploy.local.process import HOST
 from deploy.local.servers import MariaDB
-from tests.factories import make_broad_catalogue, make_event, new_user
+from tests.factories import make_broad_catalogue
 from tests.faults.fleet import (
     SESSION_SECONDS,
     Command,
@@ -35,12 +29,12 @@ from tests.faults.fleet import (
     wait_for_drain,
     wait_until,
 )
+from tests.faults.steady import SteadyEvents
 from tests.invariants import check_invariants
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 
 USERS = 40
-BATCH, BATCHES_PER_SECOND = 25, 10
 SHORT_OUTAGES = 3
 TIMEOUT_SECONDS = 2  # of a query; connecting has 5
 
@@ -105,46 +99,6 @@ def own_database(
         values.update(shared)
 
 
-class Load:
-    """Publishes new events all the time, each of them once: no duplicate replaces a lost one."""
-
-    def __init__(self) -> None:
-        self.sent: list[Event] = []
-        self.error: BaseException | None = None
-        self._is_over = Flag()
-        self._thread = Thread(target=self._run)
-
-    def __enter__(self) -> "Load":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._is_over.set()
-        self._thread.join(30)
-        assert self.error is None, self.error
-
-    def _run(self) -> None:
-        users = [new_user() for _ in range(USERS)]
-        events = (
-            make_event(user, test, wpm=50.0 + test * 7 % 90, accuracy=90.0 + test % 10)
-            for test in count(1)
-            for user in users
-        )
-        producer = EventProducer(timeout_seconds=20)
-        try:
-            while not self._is_over.wait(1 / BATCHES_PER_SECOND):
-                batch = [next(events) for _ in range(BATCH)]
-                records = [
-                    Record(EVENTS_TOPIC, make_key(e.user_id), encode_event(e)) for e in batch
-                ]
-                assert all(producer.publish(records))
-                self.sent += batch
-        except BaseException as error:
-            self.error = error
-        finally:
-            producer.close()
-
-
 def find_longest_silence(heartbeat: Path, *, seconds: float) -> float:
     longest, deadline = 0.0, time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -192,7 +146,7 @@ def test_the_consumer_waits_for_the_database_and_loses_nothing(
         FAILPOINT="before_commit:sleep 0.04",
     )
     with consumer:
-        with Load() as load:
+        with SteadyEvents(USERS) as load:
             wait_until(UserProgress.objects.exists)
             outlast_session(fault, own_database, consumer, heartbeat, group)
             for _ in range(SHORT_OUTAGES):
