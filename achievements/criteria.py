@@ -7,7 +7,8 @@ All of them are monotone: a further test can make a node met, never unmet.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Final
 
 from achievements.events import METRICS, Problem
@@ -31,53 +32,61 @@ class Condition:
     operand: float | tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Measure:
-    """What one accumulator holds: a kind, over a metric, of the tests that pass `where`."""
+    """What one accumulator holds: a kind, over a metric, of the tests that pass `where`.
+
+    What follows from that is worked out once: each progress document asks for it of every goal.
+    """
 
     kind: str
     metric: str
     where: tuple[Condition, ...] = ()
     last: int = 0
-    # The canonical name: equal measures have equal keys, in every release. Kept, because a
-    # profile's progress asks for it of every goal.
-    key: str = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def key(self) -> str:
+        """The canonical name: equal measures have equal keys, in every release."""
         where = "&".join(f"{c.metric} {c.operator} {_text_of(c.operand)}" for c in self.where)
-        key = f"{self.kind} {self.metric}{f' last {self.last}' * bool(self.last)}?{where}"
-        object.__setattr__(self, "key", key)
+        return f"{self.kind} {self.metric}{f' last {self.last}' * bool(self.last)}?{where}"
 
-    @property
+    @cached_property
     def is_total(self) -> bool:
         """Whether this is the bare count of tests, which believes the site's testCount."""
         return self.kind == "count" and not self.where
 
-    @property
+    @cached_property
     def is_ordered(self) -> bool:
         """Whether the order of the tests matters, so that a late one asks for a replay."""
         return self.kind in ("run", "average")
 
-    @property
+    @cached_property
     def scale(self) -> int:
         """What a target is multiplied by to be compared with the accumulated value."""
         if self.kind == "average":
             return SCALE * self.last
         return SCALE if self.kind == "sum" else 1
 
-    @property
+    @cached_property
     def unit(self) -> str:
         if self.kind in COUNTING:
             return self.metric
         return METRICS[self.metric].unit
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reach:
     """Met when the measure is at least `at_least`; None takes the level's target."""
 
     measure: Measure
     at_least: float | None
+
+    @cached_property
+    def threshold(self) -> float:
+        """The target on the scale of the accumulator."""
+        assert self.at_least is not None
+        scale = self.measure.scale
+        return round(self.at_least * scale) if scale > 1 else self.at_least
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,13 +47,6 @@ class Definition(msgspec.Struct, frozen=True, rename="camel"):
         return add_conditions(node, conditions) if conditions else node
 
 
-def find_threshold(leaf: Reach) -> float:
-    """Return the leaf's target on the scale of its accumulator."""
-    assert leaf.at_least is not None
-    scale = leaf.measure.scale
-    return round(leaf.at_least * scale) if scale > 1 else leaf.at_least
-
-
 def find_slugs(node: Node) -> set[str]:
     """Return the slugs that the criteria ask to be unlocked."""
     return {n.slug for n in walk(node) if isinstance(n, Unlocked)}

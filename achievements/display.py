@@ -8,7 +8,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 from django.conf import settings
@@ -27,7 +27,7 @@ MASKED_DESCRIPTION: Final = "Hidden until you unlock it."
 MASKED_ICON: Final = "secret"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Display:
     """One definition as it is shown; `nodes[n]` is level n + 1 with its target filled in."""
 
@@ -35,15 +35,19 @@ class Display:
     node: Node
     nodes: tuple[Node, ...]
 
-    @property
+    @cached_property
+    def id(self) -> int:
+        return int(self.achievement.pk)
+
+    @cached_property
     def is_live(self) -> bool:
         return self.achievement.status == Status.LIVE
 
-    @property
+    @cached_property
     def is_retired(self) -> bool:
         return self.achievement.status == Status.RETIRED
 
-    @property
+    @cached_property
     def top_level(self) -> int:
         return len(self.nodes)
 
@@ -85,7 +89,7 @@ class Catalogue:
     def __init__(self, rulebook: Rulebook, displays: list[Display]) -> None:
         self.rulebook = rulebook
         self.displays = displays
-        self.by_id = {display.achievement.pk: display for display in displays}
+        self.by_id = {display.id: display for display in displays}
         self.by_slug = {display.achievement.slug: display for display in displays}
         self.by_opaque_slug = {make_opaque_slug(slug): d for slug, d in self.by_slug.items()}
         self.names = {slug: display.achievement.name for slug, display in self.by_slug.items()}
@@ -105,7 +109,7 @@ class Catalogue:
     def name_for(self, held: Mapping[int, int]) -> dict[str, str]:
         """Return every name as someone sees it who holds these levels, by achievement id."""
         return self._unpublished | {
-            slug: display.show_name(held=held.get(display.achievement.pk, 0))
+            slug: display.show_name(held=held.get(display.id, 0))
             for slug, display in self.by_slug.items()
         }
 

@@ -7,7 +7,6 @@ from typing import Final
 import msgspec
 
 from achievements.criteria import SCALE, Combination, Condition, Measure, Node, Reach, Unlocked
-from achievements.definition import find_threshold
 from achievements.events import METRICS
 from achievements.progress import Progress
 from achievements.rule import read_value
@@ -60,6 +59,8 @@ def explain(
     `today` is the user's local day as days since 1970; a streak that ended before
     yesterday stands at nothing. `holds` tells whether a slug is unlocked.
     """
+    if isinstance(node, Reach):
+        return _explain_reach(node, rulebook, progress, today, names)
     if isinstance(node, Combination):
         children = [
             explain(child, rulebook, progress, today=today, names=names, holds=holds)
@@ -78,10 +79,8 @@ def explain(
             "goals",
             children,
         )
-    if isinstance(node, Unlocked):
-        met = holds(node.slug)
-        return Explanation(_say(node, names), met, int(met), 1, 100 * met, "achievements")
-    return _explain_reach(node, rulebook, progress, today, names)
+    met = holds(node.slug)
+    return Explanation(_say(node, names), met, int(met), 1, 100 * met, "achievements")
 
 
 def _say(node: Node, names: Mapping[str, str] | None) -> str:
@@ -106,7 +105,7 @@ def _explain_reach(
     value = read_value(measure.kind, raw)
     if measure.is_total:
         value = max(value, progress.reported)
-    met = value >= find_threshold(node) and position < progress.held
+    met = value >= node.threshold and position < progress.held
     current = value / measure.scale if met else _current(measure, raw, value, today)
     share = min(1.0, current / target) if target else 0.0
     tests = tests_needed = None

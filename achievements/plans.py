@@ -8,7 +8,6 @@ from itertools import compress
 from typing import Any, Final, NamedTuple
 
 from achievements.criteria import Measure, Reach, walk
-from achievements.definition import find_threshold
 from achievements.events import METRICS
 from achievements.masks import COLUMNS
 from achievements.rule import Rule
@@ -81,7 +80,7 @@ def make_slots(rules: Iterable[Rule], positions: Mapping[str, int]) -> list[Slot
             for leaf in walk(node):
                 if isinstance(leaf, Reach):
                     measures[leaf.measure.key] = leaf.measure
-                    waiting[leaf.measure.key][find_threshold(leaf)][rule] = None
+                    waiting[leaf.measure.key][leaf.threshold][rule] = None
     slots = []
     for key, measure in measures.items():
         thresholds = sorted(waiting[key])

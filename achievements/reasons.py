@@ -44,7 +44,7 @@ def _explain(user_id: int, slug: str, should_unmask: bool) -> dict[str, Any] | N
     if display is None:
         return None
     row = read_progress(user_id, catalogue)
-    held = row.unlocked.get(display.achievement.pk, 0)
+    held = row.unlocked.get(display.id, 0)
     if not held and (
         display.is_retired or (not should_unmask and slug != display.slug_for(held=0))
     ):
@@ -52,7 +52,7 @@ def _explain(user_id: int, slug: str, should_unmask: bool) -> dict[str, Any] | N
     level = min(held + 1, display.top_level)
     unlock = (
         UserAchievement.objects.filter(
-            user_id=user_id, achievement_id=display.achievement.pk, level=held
+            user_id=user_id, achievement_id=display.id, level=held
         ).first()
         if held
         else None
@@ -102,7 +102,7 @@ def _show_evidence(unlock: UserAchievement | None) -> dict[str, Any] | None:
 
 
 def _note(catalogue: Catalogue, display: Display, row: Progress, user_id: int) -> str | None:
-    rule = catalogue.rulebook.rules_by_id.get(display.achievement.pk)
+    rule = catalogue.rulebook.rules_by_id.get(display.id)
     if rule is None:
         return (
             "This achievement is closed: nobody new can unlock it." if not display.is_live else None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from achievements.criteria import Node, Reach, Unlocked, set_target
-from achievements.definition import Definition, find_node_measures, find_threshold
+from achievements.definition import Definition, find_node_measures
 
 
 class View(NamedTuple):
@@ -59,7 +59,7 @@ def _make_judge(node: Node, positions: Mapping[str, int], ids: Mapping[str, int]
 
 
 def _make_reach_judge(node: Reach, positions: Mapping[str, int]) -> Judge:
-    position, threshold = positions[node.measure.key], find_threshold(node)
+    position, threshold = positions[node.measure.key], node.threshold
     if node.measure.is_total:
         return lambda view: max(view.values[position], view.reported) >= threshold
     kind = node.measure.kind

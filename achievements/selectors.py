@@ -66,9 +66,9 @@ def _show_profile(
     catalogue: Catalogue, user_id: int, held: Mapping[int, tuple[int, datetime]]
 ) -> dict[str, Any]:
     entries = [
-        show_unlock(display, *held[display.achievement.pk])
+        show_unlock(display, *held[display.id])
         for display in catalogue.displays
-        if display.achievement.pk in held
+        if display.id in held
     ]
     closed = sum(not catalogue.by_id[achievement_id].is_live for achievement_id in held)
     return {
@@ -115,11 +115,10 @@ def read_standings(user_ids: Sequence[int]) -> dict[int, Standing]:
         for display in catalogue.displays:
             if not display.is_live:
                 continue
-            achievement_id = display.achievement.pk
             if entry := standpoint.show_progress(display):
-                entries[achievement_id] = entry
-            elif standpoint.held.get(achievement_id, 0) >= display.top_level:
-                completed.add(achievement_id)
+                entries[display.id] = entry
+            elif standpoint.held.get(display.id, 0) >= display.top_level:
+                completed.add(display.id)
         found[user_id] = Standing(revision, entries, completed, row.notified)
     return found
 

@@ -41,7 +41,7 @@ class Standpoint:
 
     def show_progress(self, display: Display) -> dict[str, Any] | None:
         """The next level; None when there is none, or when its count is hidden."""
-        held = self.held.get(display.achievement.pk, 0)
+        held = self.held.get(display.id, 0)
         if held >= display.top_level or display.hides("count", held=held):
             return None
         found = self.explain(display.nodes[held])
@@ -49,7 +49,7 @@ class Standpoint:
 
     def _holds(self, slug: str) -> bool:
         display = self.catalogue.by_slug.get(slug)
-        return display is not None and self.held.get(display.achievement.pk, 0) > 0
+        return display is not None and self.held.get(display.id, 0) > 0
 
 
 def show_unlock(display: Display, level: int, at: datetime) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def show_unlock(display: Display, level: int, at: datetime) -> dict[str, Any]:
         "level": level,
         "points": display.sum_points(level),
         "unlockedAt": write_time(at),
-        "rarity": get_rarity(display.achievement.pk, level),
+        "rarity": get_rarity(display.id, level),
     }
 
 

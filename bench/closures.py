@@ -10,7 +10,7 @@ from operator import eq, ge, gt, itemgetter, le, lt
 from typing import Any, Final
 
 from achievements.criteria import SCALE, Condition, Measure, Node, Reach, Unlocked
-from achievements.definition import find_node_measures, find_threshold
+from achievements.definition import find_node_measures
 from achievements.events import METRICS, Event, read_metrics
 from achievements.progress import Progress, Unlock
 from achievements.rule import Rule
@@ -74,7 +74,7 @@ class ClosureLoop:
             achievement_id = self._ids[node.slug]
             return lambda values, held: achievement_id in held
         if isinstance(node, Reach):
-            position, threshold = self._positions[node.measure.key], find_threshold(node)
+            position, threshold = self._positions[node.measure.key], node.threshold
             kind = node.measure.kind
             if kind == "distinct":
                 return lambda values, held: len(values[position]) >= threshold

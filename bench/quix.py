@@ -16,7 +16,6 @@ from typing import Any, Final
 from quixstreams import Application
 
 from achievements.criteria import SCALE, Condition, Measure, Reach, set_target, walk
-from achievements.definition import find_threshold
 from bench.workload import make_shipped
 
 TOPIC: Final = "achievement-events"
@@ -40,7 +39,7 @@ def make_slots() -> list[Slot]:
                 if isinstance(leaf, Reach) and leaf.measure.kind in KINDS:
                     measures[leaf.measure.key] = leaf.measure
                     name = f"{definition.slug}:{number}"
-                    waiting.setdefault(leaf.measure.key, []).append((find_threshold(leaf), name))
+                    waiting.setdefault(leaf.measure.key, []).append((leaf.threshold, name))
     return [
         (m.kind, m.metric, make_passes(m.where), sorted(waiting[key]))
         for key, m in measures.items()

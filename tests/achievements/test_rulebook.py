@@ -16,7 +16,6 @@ from achievements.definition import (
     check_references,
     find_measures,
     find_slugs,
-    find_threshold,
 )
 from achievements.events import METRICS, Metrics, read_metrics
 from achievements.plans import Ladder, Plan, make_slots
@@ -195,7 +194,7 @@ class TestLadders:
             for node in rule.nodes:
                 for leaf in walk(node):
                     if isinstance(leaf, Reach):
-                        key = leaf.measure.key, find_threshold(leaf)
+                        key = leaf.measure.key, leaf.threshold
                         expected.setdefault(key, set()).add(rule)
         actual = {
             (key, threshold): set(rules)
@@ -222,7 +221,7 @@ class TestRules:
     ) -> None:
         (node,) = compile_rulebook([define(1, criteria)]).rules[0].nodes
         assert isinstance(node, Reach)
-        assert find_threshold(node) == threshold
+        assert node.threshold == threshold
 
     def test_only_live_definitions_are_rules(self) -> None:
         off = define(1, {"best": "wpm", "atLeast": 5}, is_live=False)
