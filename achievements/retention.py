@@ -50,31 +50,37 @@ def prune_tests(*, before: datetime, slice_size: int = SLICE_USERS) -> Iterator[
     """
     if not hasattr(get_history(), "drop_tests"):
         raise NothingToDrop("ACHIEVEMENTS_HISTORY names a source without drop_tests")
-    name = f"prune tests {before:%Y-%m-%dT%H:%M:%S}"
-    job, _ = Job.objects.get_or_create(name=name, defaults={"cursor": _BEFORE_ALL_USERS})
+    job = _find_job("tests", before)
     after = job.cursor
-    while True:
-        user_ids = get_history().list_users(after=after, limit=slice_size)
-        if not user_ids:
-            break
+    while user_ids := get_history().list_users(after=after, limit=slice_size):
         dropped = _drop_slice(job.name, user_ids, before)
         after = user_ids[-1]
         yield Dropped(len(user_ids), dropped)
-    Job.objects.filter(name=job.name).delete()
+    job.delete()
 
 
 def prune_notifications(*, before: datetime, slice_size: int = SLICE_USERS) -> Iterator[Dropped]:
-    """Drop the notifications that were written before, read or not."""
-    after = _BEFORE_ALL_USERS
+    """Drop the notifications that were written before, read or not; a stopped run resumes."""
+    job = _find_job("notifications", before)
+    after = job.cursor
     while True:
         rows = Notification.objects.filter(user_id__gt=after).order_by("user_id")
         user_ids = list(rows.values_list("user_id", flat=True).distinct()[:slice_size])
         if not user_ids:
-            return
+            break
         old = Notification.objects.filter(user_id__in=user_ids, created_at__lt=before)
         deleted, _ = old.delete()
         after = user_ids[-1]
+        # Afterwards: a slice that is repeated finds nothing more.
+        Job.objects.filter(name=job.name).update(cursor=after)
         yield Dropped(len(user_ids), deleted)
+    job.delete()
+
+
+def _find_job(kind: str, before: datetime) -> Job:
+    """Where a run to the same day has come to, or a new one."""
+    name = f"prune {kind} {before:%Y-%m-%dT%H:%M:%S}"
+    return Job.objects.get_or_create(name=name, defaults={"cursor": _BEFORE_ALL_USERS})[0]
 
 
 def prune_failed_events(*, before: datetime, slice_size: int = SLICE_USERS) -> Iterator[Dropped]:

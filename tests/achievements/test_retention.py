@@ -20,7 +20,7 @@ from achievements.models import Job, Notification, Outbox, Snapshot, UserAchieve
 from achievements.progress import Base, derive, encode_progress
 from achievements.reasons import explain_achievement
 from achievements.rebuild import rebuild_user
-from achievements.retention import prune_tests
+from achievements.retention import prune_notifications, prune_tests
 from profiles.models import TestResult
 from tests.achievements.strategies import Life, compile_rulebook, definition_lists, lives
 from tests.factories import (
@@ -291,6 +291,19 @@ def test_notifications_and_failed_events_go_by_age(past) -> None:
     assert Notification.objects.count() == kept
     assert Outbox.objects.filter(pk=row.pk).exists()
     assert Outbox.objects.count() == 2
+
+
+def test_a_stopped_run_over_notifications_goes_on_where_it_was(past) -> None:
+    now = datetime.now(UTC)
+    users = sorted(set(Notification.objects.values_list("user_id", flat=True)))
+    assert len(users) > 2
+    Notification.objects.update(created_at=now - timedelta(days=90))
+    before = now - timedelta(days=60)
+    assert next(prune_notifications(before=before, slice_size=1)).users == 1
+    rest = list(prune_notifications(before=before, slice_size=1))
+    assert sum(done.users for done in rest) == len(users) - 1
+    assert not Notification.objects.exists()
+    assert not Job.objects.exists()
 
 
 def test_the_command_says_what_it_did(past) -> None:

@@ -35,8 +35,8 @@ KINDS: Final[dict[str, tuple[str, Callable[..., Iterator[Dropped]]]]] = {
 class Command(BaseCommand):
     help = (
         "Drop what is older than a day that you name. Tests stay counted: what they came to is"
-        " kept, and a rebuild goes on from there. Safe beside live events. Tests go on"
-        " where a stopped run was, when the same day is named again."
+        " kept, and a rebuild goes on from there. Safe beside live events. A stopped run goes on"
+        " where it was, when the same day is named again."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
