@@ -1,12 +1,15 @@
 """What it costs to be watched: how soon an event is seen, and what those pay who are not."""
 
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from random import Random
-from typing import Any, Final
+from typing import IO, Final
 
+from django.conf import settings
 from django.core.cache import cache as store
 
 from achievements import cache, keys, live
@@ -44,21 +47,20 @@ def measure_followed(*, watched: int, rounds: int = 40) -> dict[str, float]:
     users = [typist.user_id for typist in typists[:watched]]
     for user in users:
         fetch_progress(user)
-    client: Any = store.client.get_client(write=True)  # type: ignore[attr-defined]
+    channels = set(map(keys.name_live_channel, users))
     each, batches = [], []
-    with client.pubsub(ignore_subscribe_messages=True) as subscriber:
-        subscriber.subscribe(*map(keys.name_live_channel, users))
-        for _ in users:  # each subscription is acknowledged
-            subscriber.get_message(timeout=1)
+    with listen(channels) as arrivals:
         for _ in range(rounds):
             events = [typist.finish_test() for typist in typists]
-            with ThreadPoolExecutor(1) as listener:
-                arrived = listener.submit(_await_all, subscriber, users)
-                began = time.perf_counter()
-                process_events(events)
-                delays = [(at - began) * 1000 for at in arrived.result()]
-            each += delays
-            batches.append(max(delays))
+            began = time.perf_counter()
+            process_events(events)
+            seen: dict[str, float] = {}
+            while len(seen) < len(users):
+                channel, at = arrivals.readline().split()
+                seen.setdefault(channel, (float(at) - began) * 1000)
+            assert seen.keys() == channels
+            each += seen.values()
+            batches.append(max(seen.values()))
             kept = store.get_many(map(keys.name_progress, users))
             assert len(kept) == len(users)
     hundredths = statistics.quantiles(each, n=100, method="inclusive")
@@ -68,11 +70,20 @@ def measure_followed(*, watched: int, rounds: int = 40) -> dict[str, float]:
     }  # fmt: skip
 
 
-def _await_all(subscriber: Any, users: Sequence[int]) -> list[float]:
-    """When each user's message arrived."""
-    arrived: dict[bytes, float] = {}
-    while len(arrived) < len(users):
-        message = subscriber.get_message(timeout=5)
-        assert message is not None, f"{len(users) - len(arrived)} messages were lost"
-        arrived.setdefault(message["channel"], time.perf_counter())
-    return list(arrived.values())
+@contextmanager
+def listen(channels: Iterable[str]) -> Iterator[IO[str]]:
+    """Yield the lines of a listener in a process of its own, once it hears the channels."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "bench.listener", settings.REDIS_URL],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            print(*channels, file=process.stdin, flush=True)
+            assert process.stdout.readline() == "ready\n"
+            yield process.stdout
+        finally:
+            process.kill()
