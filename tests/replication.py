@@ -106,6 +106,15 @@ class Replicated:
         # What it had and nobody else would part it from the others: it is made anew.
         dead.remove()
 
+    def acknowledge(self) -> None:
+        """Semi-synchronous from here on: what was committed is on a replica, whoever dies."""
+        self.primary.run("SET GLOBAL rpl_semi_sync_master_timeout = 10000")
+        for replica in self.replicas:
+            replica.run("SET GLOBAL rpl_semi_sync_slave_enabled = 1")
+            replica.run("STOP SLAVE")
+            replica.run("START SLAVE")
+        self.primary.run("SET GLOBAL rpl_semi_sync_master_enabled = 1")
+
     def wait_for_replicas(self, *, seconds: float = 30) -> None:
         """Return when every replica has what the primary has."""
         position = self.primary.read_position()

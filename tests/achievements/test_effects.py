@@ -83,28 +83,27 @@ def test_a_watched_users_progress_follows_every_event(user: int, ids: dict[str, 
         assert "dark" not in kept  # what hides its count shows none
 
 
-def test_many_who_are_watched_are_renewed_in_parts(
-    ids: dict[str, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def crowd(ids: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Seven who are watched, in parts of three."""
     monkeypatch.setattr(effects, "_USERS_AT_ONCE", 3)
     users = [new_user() for _ in range(7)]
     process_events([make_event(user, 1) for user in users])
     for user in users:
         fetch_progress(user)
-    process_events([make_event(user, 2) for user in users])
-    for user in users:
+    return users
+
+
+def test_many_who_are_watched_are_renewed_in_parts(crowd: list[int], ids: dict[str, int]) -> None:
+    process_events([make_event(user, 2) for user in crowd])
+    for user in crowd:
         assert list_live(user, ids)["typist"]["current"] == 2
         assert read_document(user)["typist"]["current"] == 2
 
 
 def test_what_cannot_be_told_of_one_part_fails_no_other(
-    ids: dict[str, int], monkeypatch: pytest.MonkeyPatch
+    crowd: list[int], ids: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(effects, "_USERS_AT_ONCE", 3)
-    users = [new_user() for _ in range(7)]
-    process_events([make_event(user, 1) for user in users])
-    for user in users:
-        fetch_progress(user)
     tell, told = live.tell, []
 
     def fail_once(news: Any) -> None:
@@ -114,10 +113,10 @@ def test_what_cannot_be_told_of_one_part_fails_no_other(
         tell(news)
 
     monkeypatch.setattr(live, "tell", fail_once)
-    process_events([make_event(user, 2) for user in users])
-    renewed = [list_live(user, ids).get("typist", {}).get("current") for user in users]
+    process_events([make_event(user, 2) for user in crowd])
+    renewed = [list_live(user, ids).get("typist", {}).get("current") for user in crowd]
     assert sorted(renewed, key=str) == [2] * 4 + [None] * 3
-    assert all(read_document(user)["typist"]["current"] == 2 for user in users)
+    assert all(read_document(user)["typist"]["current"] == 2 for user in crowd)
 
 
 def test_what_breaks_a_run_is_relevant_too(user: int, ids: dict[str, int]) -> None:

@@ -29,7 +29,7 @@ from tests.faults.fleet import (
     wait_for_drain,
     wait_until,
 )
-from tests.faults.steady import SteadyEvents
+from tests.faults.steady import SteadyRecords
 from tests.invariants import check_invariants
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
@@ -146,7 +146,7 @@ def test_the_consumer_waits_for_the_database_and_loses_nothing(
         FAILPOINT="before_commit:sleep 0.04",
     )
     with consumer:
-        with SteadyEvents(USERS) as load:
+        with SteadyRecords(USERS) as load:
             wait_until(UserProgress.objects.exists)
             outlast_session(fault, own_database, consumer, heartbeat, group)
             for _ in range(SHORT_OUTAGES):
@@ -165,7 +165,7 @@ def test_the_consumer_waits_for_the_database_and_loses_nothing(
         assert [row[1] for row in rows].count("laurel") == 1, rows
         consumer.stop()
         assert consumer.wait() == 0, consumer.read_log_end()
-    print(f"{len(load.sent)} events, {log.count('batch_failed')} failures of a batch")
-    check_invariants(load.sent, client=client)
+    print(f"{len(load.accepted)} events, {log.count('batch_failed')} failures of a batch")
+    check_invariants(load.accepted, client=client)
     check_offsets(group)
     assert read_dead_letters() == []

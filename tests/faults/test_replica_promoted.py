@@ -182,12 +182,7 @@ def test_when_the_primary_dies_reads_go_on_and_writes_resume_on_its_successor(
     replicated: Replicated, web: SiteProcess, client
 ) -> None:
     """With semi-synchronous replication, so that what was accepted is on a replica."""
-    replicated.primary.run("SET GLOBAL rpl_semi_sync_master_timeout = 10000")
-    for replica in replicated.replicas:
-        replica.run("SET GLOBAL rpl_semi_sync_slave_enabled = 1")
-        replica.run("STOP SLAVE")
-        replica.run("START SLAVE")
-    replicated.primary.run("SET GLOBAL rpl_semi_sync_master_enabled = 1")
+    replicated.acknowledge()
     key = create_key("events:write")
     users = [new_user() for _ in range(USERS)]
     with Load(web.port, key, users) as load:
