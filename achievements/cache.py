@@ -6,7 +6,7 @@ slow is a miss and never an error.
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from threading import Lock
 from typing import Any, Final, NamedTuple, TypeVar, cast
@@ -32,7 +32,6 @@ SLOW_SECONDS: Final = 0.2  # a server that does not answer at all takes 0.25
 _RULEBOOK_MARK: Final = b'{"version":%d,'
 _RULEBOOK_HEAD: Final = re.compile(rb'{"version":(\d+),')
 
-_CHANGES_A_TRIP: Final = 100  # as many as Redis answers long before it counts as slow
 # Compared and set in one step, so that nothing can come between.
 _REPLACE: Final = """\
 if redis.call('GETRANGE', KEYS[1], 0, #ARGV[1] - 1) ~= ARGV[1] then return 0 end
@@ -148,18 +147,11 @@ class Change(NamedTuple):
     ttl_seconds: int = 0
 
 
-def change(changes: Sequence[Change]) -> Iterator[tuple[Change, bool | None]]:
-    """Yield for each change whether it was done; None when the cache is away.
-
-    Many are sent in one trip: what is yielded together was asked together.
-    """
-    for start in range(0, len(changes), _CHANGES_A_TRIP):
-        trip = changes[start : start + _CHANGES_A_TRIP]
-        if is_redis():
-            answers = ask_redis(partial(_send_changes, trip)) or [None] * len(trip)
-            yield from zip(trip, answers, strict=True)
-        else:
-            yield from ((one, _change_here(one)) for one in trip)
+def change(changes: Sequence[Change]) -> list[bool | None]:
+    """Do these in one trip; say of each whether it was done, None when the cache did not answer."""
+    if not changes or not is_redis():
+        return [_change_here(one) for one in changes]
+    return ask_redis(partial(_send_changes, changes)) or [None] * len(changes)
 
 
 def _send_changes(changes: Sequence[Change], client: Any) -> list[bool | None]:

@@ -5,7 +5,6 @@ logged and counted. Documents that were not dropped end with their time to live.
 """
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Final
 
@@ -52,39 +51,36 @@ def run_effects(result: BatchResult) -> None:
 def _renew(watched: Mapping[int, float], result: BatchResult) -> None:
     """Write what moved for those who look: their document, each achievement, and a message."""
     users = list(watched)
-    parts = [users[n : n + _USERS_AT_ONCE] for n in range(0, len(users), _USERS_AT_ONCE)]
-    # In parts, so that the first users do not wait for the last; and while Redis takes one in,
-    # which is a third of the time, the next is made. The last one needs no thread.
-    with ThreadPoolExecutor(1, thread_name_prefix="tell-watchers") as teller:
-        told = [teller.submit(live.tell, _find_news(part, watched, result)) for part in parts[:-1]]
-        live.tell(_find_news(parts[-1], watched, result))
-    for one in told:
-        one.result()
-    metrics.WATCHED_UPDATES.inc(len(watched))
+    # In parts, so that the first of them do not wait for the last.
+    for start in range(0, len(users), _USERS_AT_ONCE):
+        part = users[start : start + _USERS_AT_ONCE]
+        live.tell(_find_news(part, watched, result))
+        metrics.WATCHED_UPDATES.inc(len(part))
 
 
 def _find_news(
     user_ids: Sequence[int], watched: Mapping[int, float], result: BatchResult
 ) -> dict[int, live.News]:
-    now = write_time(datetime.now(UTC))
+    now = write_time(datetime.now(UTC)).encode()
     unlocking = set(result.unlocking_users)
     news: dict[int, live.News] = {}
     for user_id, standing in refresh_progress(user_ids).items():
         changed = _find_changed(standing, result.events.get(user_id, ()))
         if user_id in unlocking:
             changed |= get_rulebook().find_dependent()
-        head = {"revision": standing.revision, "asOf": now}
+        # Each entry is encoded once, for its own key and for the message.
+        head = b'{"revision":%d,"asOf":"%s",' % (standing.revision, now)
         progress, shown = {}, []
         for achievement_id in sorted(changed):
             if entry := standing.entries.get(achievement_id):
-                progress[achievement_id] = encode_json(head | entry)
-                shown.append(entry)
+                shown.append(encode_json(entry))
+                progress[achievement_id] = head + shown[-1][1:]
             elif achievement_id in standing.completed:
-                progress[achievement_id] = encode_json(head | {"percent": 100})
-        message = head | {"notified": standing.notified, "achievements": shown}
-        news[user_id] = live.News(
-            watched[user_id], standing.revision, progress, encode_json(message)
-        )
+                progress[achievement_id] = head + b'"percent":100}'
+        message = b'%s"notified":%d,"achievements":[%s]}' % (
+            head, standing.notified, b",".join(shown),
+        )  # fmt: skip
+        news[user_id] = live.News(watched[user_id], standing.revision, progress, message)
     return news
 
 

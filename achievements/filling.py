@@ -196,14 +196,19 @@ def _take_leases(values: Mapping[str, object]) -> dict[str, bytes | None]:
         )
         for name, value in values.items()
     ]
-    leases: dict[str, bytes | None] = {}
     started = time.monotonic()
-    for change, taken in cache.change(changes):
-        leases[change.name] = None if taken is None else change.value if taken else b""
-        if taken is None and time.monotonic() - started >= cache.SLOW_SECONDS:
-            # What timed out may be done yet, and nobody would fill that lease.
-            cache.forget_later(change.name)
-    return leases
+    answers = cache.change(changes)
+    unknown = [one for one, taken in zip(changes, answers, strict=True) if taken is None]
+    if time.monotonic() - started < cache.SLOW_SECONDS:
+        # What was not answered may be done, and nobody would fill that lease.
+        cache.change([cache.Change(one.name, one.value) for one in unknown])
+    else:
+        for one in unknown:  # or may be done yet
+            cache.forget_later(one.name)
+    return {
+        one.name: None if taken is None else one.value if taken else b""
+        for one, taken in zip(changes, answers, strict=True)
+    }
 
 
 def _fill(
@@ -243,6 +248,6 @@ def _give_up(expected: Mapping[str, bytes]) -> None:
 
 def _change(changes: Sequence[cache.Change]) -> None:
     """A lease that could not be replaced would be waited for to its end, once the cache is back."""
-    for change, done in cache.change(changes):
-        if done is None and _find_lease(change.expected):
-            cache.forget_later(change.name)
+    for one, done in zip(changes, cache.change(changes), strict=True):
+        if done is None and _find_lease(one.expected):
+            cache.forget_later(one.name)

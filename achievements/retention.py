@@ -68,11 +68,11 @@ def prune_notifications(*, before: datetime, slice_size: int = SLICE_USERS) -> I
         user_ids = list(rows.values_list("user_id", flat=True).distinct()[:slice_size])
         if not user_ids:
             break
-        old = Notification.objects.filter(user_id__in=user_ids, created_at__lt=before)
-        deleted, _ = old.delete()
         after = user_ids[-1]
-        # Afterwards: a slice that is repeated finds nothing more.
-        Job.objects.filter(name=job.name).update(cursor=after)
+        with transaction.atomic():
+            old = Notification.objects.filter(user_id__in=user_ids, created_at__lt=before)
+            deleted, _ = old.delete()
+            Job.objects.filter(name=job.name).update(cursor=after)
         yield Dropped(len(user_ids), deleted)
     job.delete()
 

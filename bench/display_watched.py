@@ -56,7 +56,9 @@ def measure_followed(*, watched: int, rounds: int = 40) -> dict[str, float]:
             process_events(events)
             seen: dict[str, float] = {}
             while len(seen) < len(users):
-                channel, at = arrivals.readline().split()
+                line = arrivals.readline()
+                assert line, f"{len(users) - len(seen)} messages were lost"
+                channel, at = line.split()
                 seen.setdefault(channel, (float(at) - began) * 1000)
             assert seen.keys() == channels
             each += seen.values()

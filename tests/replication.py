@@ -83,7 +83,7 @@ class Replicated:
         """
         old, (new, *others) = self.primary, self.replicas
         self.wait_for_replicas()
-        new.promote()
+        self._promote(new)
         self.primary, self.replicas = new, [*others, old]
         self.address.target = new.port
         old.options["read_only"] = 1
@@ -97,7 +97,7 @@ class Replicated:
             while not replica.has_applied_all():
                 time.sleep(0.05)
         new, *others = sorted(self.replicas, key=ReplicatedMariaDB.count_applied, reverse=True)
-        new.promote()
+        self._promote(new)
         dead, self.primary = self.primary, new
         self.replicas = others
         self.address.target = new.port
@@ -114,6 +114,11 @@ class Replicated:
             replica.run("STOP SLAVE")
             replica.run("START SLAVE")
         self.primary.run("SET GLOBAL rpl_semi_sync_master_enabled = 1")
+
+    def _promote(self, new: ReplicatedMariaDB) -> None:
+        new.promote()
+        # It may have been the primary before, and would wait for replicas that it has no longer.
+        new.run("SET GLOBAL rpl_semi_sync_master_enabled = 0")
 
     def wait_for_replicas(self, *, seconds: float = 30) -> None:
         """Return when every replica has what the primary has."""

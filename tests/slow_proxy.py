@@ -1,4 +1,4 @@
-"""A TCP proxy in front of a real server that lets its answers wait."""
+"""A TCP proxy in front of a real server that lets its answers wait, or breaks one off."""
 
 import socket
 import threading
@@ -8,10 +8,14 @@ from typing import Self
 
 
 class SlowProxy:
-    """Each message from the client is passed on after `seconds`, which may change any time."""
+    """Each message from the client is passed on after `seconds`, which may change any time.
+
+    The next answer may be broken off, and its connection with it.
+    """
 
     def __init__(self, *, port: int) -> None:
         self.seconds = 0.0
+        self.answer_bytes: int | None = None
         self._target = ("127.0.0.1", port)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
@@ -26,6 +30,10 @@ class SlowProxy:
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
             one.close()
+
+    def break_off(self, *, after: int) -> None:
+        """Pass on so many bytes of the next answer, and end the connection."""
+        self.answer_bytes = after
 
     def _accept(self) -> None:
         with suppress(OSError):
@@ -45,6 +53,10 @@ class SlowProxy:
             while data := source.recv(65_536):
                 if is_slow:
                     time.sleep(self.seconds)
+                elif self.answer_bytes is not None:
+                    kept, self.answer_bytes = self.answer_bytes, None
+                    target.sendall(data[:kept])
+                    break
                 target.sendall(data)
         with suppress(OSError):
             target.shutdown(socket.SHUT_RDWR)

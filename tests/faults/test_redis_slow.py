@@ -1,13 +1,17 @@
-"""A Redis that answers, but late: it is soon left alone, and afterwards nothing is old."""
+"""A Redis that answers late, or not to the end: afterwards nothing is old, and no lease is left."""
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from statistics import quantiles
 from urllib.parse import urlsplit
 
 import pytest
+from django.core.cache import cache as store
 
+from achievements import keys
+from achievements.documents import Stamp
+from achievements.filling import Built, Recipe, fetch_documents, refresh_documents
 from config.redis_cache import build_cache
 from deploy.local.redis_cluster import wait_until
 from tests.faults.cache_load import Load
@@ -48,3 +52,23 @@ def test_it_is_left_alone_and_comes_back(proxy: SlowProxy, client) -> None:
     assert quantiles(slow, n=20)[-1] < 0.2
     load.check()
     wait_until(load.is_cached)
+
+
+def test_an_answer_that_breaks_off_leaves_no_lease(proxy: SlowProxy) -> None:
+    """All leases were put, and nobody was told."""
+    names = [keys.name_achievements(user) for user in range(1, 51)]
+    built: list[str] = []
+
+    def build(asked: Sequence[str]) -> dict[str, Built]:
+        built.extend(asked)
+        return {name: Built(b"{}", Stamp(1)) for name in asked}
+
+    recipe = Recipe(kind="test", edition=1, ttl_seconds=lambda _: 60, build=build)
+    assert store.get("a-connection-is-open") is None
+    proxy.break_off(after=30)  # of the leases' answers
+    assert refresh_documents(names, recipe).keys() == set(names)
+    assert proxy.answer_bytes is None
+    assert store.get_many(names) == {}
+    fetch_documents(names, recipe)
+    assert len(built) == 100
+    assert store.get_many(names).keys() == set(names)
