@@ -4,6 +4,7 @@ Imports of models stay inside the functions: conftest files are read before Djan
 """
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
@@ -147,3 +148,10 @@ def referring(
     define("counted", {"count": "tests", "atLeast": 7391}, hidden=["count"])
     with django_capture_on_commit_callbacks(execute=True):
         publish_rulebook()
+
+
+def stay_within(window: int, *, seconds: int) -> None:
+    """Calls of the next seconds are counted in one window: wait for the next if this one ends."""
+    left = window - time.time() % window
+    if left < seconds:
+        time.sleep(left)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from deploy.local.__main__ import start_servers
@@ -31,6 +32,10 @@ pytest_plugins = [
     "tests.streams",
     "tests.statements.plugin",
 ]
+
+# A machine that is busy with the rest of the suite may stop for longer than 200 ms.
+hypothesis.settings.register_profile("laurel", deadline=None)
+hypothesis.settings.load_profile("laurel")
 
 ROOT = Path(__file__).resolve().parent.parent
 STACKS = ("embedded", "real")

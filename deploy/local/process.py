@@ -24,7 +24,7 @@ FOLDER_PREFIX = "laurel-local-"
 LOWEST_PORT = 10_240
 PR_SET_PDEATHSIG = 1
 _PORT_RANGE_FILE = Path("/proc/sys/net/ipv4/ip_local_port_range")
-_chosen_ports: set[int] = set()
+_claims: list[socket.socket] = []
 _chance = random.SystemRandom()  # two test runs that seed the usual one would choose the same ports
 _libc = ctypes.CDLL(None, use_errno=True)
 _reaper = Reaper()
@@ -54,6 +54,21 @@ def find_program(names: tuple[str, ...], *, package: str) -> str:
     raise MissingProgram(names[0], package)
 
 
+def _claim(port: int) -> socket.socket:
+    """Keep a port for this process until it ends: its UDP side, which no server here uses.
+
+    Other runs beside this one see it taken, also before the server starts and while it is down.
+    Raises OSError when somebody has it.
+    """
+    claim = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        claim.bind((HOST, port))
+    except OSError:
+        claim.close()
+        raise
+    return claim
+
+
 def find_free_port() -> int:
     """A port outside the range that the kernel gives to outgoing connections.
 
@@ -66,9 +81,8 @@ def find_free_port() -> int:
         with socket.socket() as listener, contextlib.suppress(OSError):
             listener.bind((HOST, port))
             port = int(listener.getsockname()[1])
-            if port not in _chosen_ports:
-                _chosen_ports.add(port)
-                return port
+            _claims.append(_claim(port))
+            return port
     raise StartError("No free port was found.")
 
 

@@ -301,7 +301,7 @@ def test_who_is_watched(user: int) -> None:
 
 def test_what_is_kept_of_an_achievement_ends_with_the_watch(user: int, ids: dict[str, int]) -> None:
     """No event follows it any more: what stayed would be taken for current."""
-    live.mark_watched([user], seconds=1)
+    live.mark_watched([user], seconds=3)
     process_events([make_event(user, 1)])
     assert list_live(user, ids)["typist"]["current"] == 1
     deadline = time.monotonic() + 10

@@ -150,9 +150,12 @@ def test_online(statement: str, undo: str | None) -> None:
             statement_as_instant = statement.replace(wish, "ALGORITHM=INSTANT")
             if statement_as_instant != statement:
                 expect_refusal(statement_as_instant)
-    seconds, inside, longest = run_beside_writer(statement)
-    if undo:
-        run_sql(undo.format(TABLE))
+    for _ in range(3):  # a slow disk may let few writes end meanwhile
+        seconds, inside, longest = run_beside_writer(statement)
+        if undo:
+            run_sql(undo.format(TABLE))
+        if inside >= 3:
+            break
     assert inside >= 3, (seconds, inside, longest)
 
 

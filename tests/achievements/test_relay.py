@@ -206,10 +206,12 @@ def test_a_relay_with_nothing_to_do_does_little(any_kafka) -> None:
     relay = Command("relay_outbox")
     with relay:
         wait_until(find_lock_holder)
-        time.sleep(0.5)
-        before = read_cpu_seconds(relay.pid)
-        time.sleep(2)
-        assert read_cpu_seconds(relay.pid) - before < 0.2
+        for _ in range(5):  # it imports what it needs, and is quiet then
+            before = read_cpu_seconds(relay.pid)
+            time.sleep(2)
+            if (spent := read_cpu_seconds(relay.pid) - before) < 0.2:
+                break
+        assert spent < 0.2
 
 
 def read_cpu_seconds(pid: int) -> float:

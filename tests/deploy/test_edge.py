@@ -19,6 +19,7 @@ from deploy.local.redis_sentinel import RedisSentinel
 from deploy.local.servers import Redis
 from profiles.models import Profile
 from profiles.tokens import issue_token
+from tests.api import stay_within
 from tests.deploy.conftest import LEFT_OUT, ORIGIN, PRIVATE, PROFILE, UNKNOWN, USER, Site, compare
 from tests.factories import AchievementFactory, make_event, make_levels
 from tests.streams import StartStream, StreamClient
@@ -130,6 +131,7 @@ def test_after_a_flush_it_knows_the_edition_again(site: Site) -> None:
 def test_calls_are_counted_by_edge_and_site_together(start_site: Callable[..., Site]) -> None:
     publish_rulebook()
     site = start_site(THROTTLE_PUBLIC="20/hour")
+    stay_within(3600, seconds=30)
     for _ in range(9):
         site.ask_django(X_Forwarded_For="127.0.0.1")
     site.ask_edge()  # the edge hears of them a second after its own first one

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.process import HOST, LocalProcess, StartError
+from deploy.local.process import HOST, LocalProcess, StartError, find_free_port
 from deploy.local.servers import MariaDB, Redis
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -144,3 +144,13 @@ def test_terminating_the_command_line_stops_its_servers() -> None:
     parent.terminate()
     assert parent.wait(20) == 128 + signal.SIGTERM
     assert not can_connect(port)
+
+
+def test_a_port_that_was_given_out_is_given_to_no_other_process() -> None:
+    port = find_free_port()
+    claim = f"from deploy.local import process; process._claim({port})"
+    done = subprocess.run(
+        [sys.executable, "-c", claim], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "Address already in use" in done.stderr

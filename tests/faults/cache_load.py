@@ -121,7 +121,7 @@ class Load:
         assert self.stale_reads == []
         assert len(self.seconds) > 200
         assert quantiles(self.seconds, n=20)[-1] < p95_seconds
-        assert max(self.seconds) < 2
+        assert max(self.seconds) < 2.9  # after three seconds a reader is refused
         assert self.find_stale() == []
 
     def is_cached(self) -> bool:

@@ -1,11 +1,14 @@
 """A process that a test starts beside its own: applies batches of events to the test's database.
 
 Usage: python -m tests.faults.hammer SEED USERS BATCHES SIZE (the events are those of
-`make_stream`) or SEED USERS TESTS saving (those of `make_lives`, saved as results first).
+`make_stream`), with `endless` behind it (the same again and again, until its input is closed), or
+SEED USERS TESTS saving (those of `make_lives`, saved as results first).
 """
 
+import itertools
 import os
 import random
+import select
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -99,14 +102,20 @@ def main() -> None:
     from achievements.engine import process_events
 
     seed, users, number = map(int, sys.argv[1:4])
+    batches = 0
     if sys.argv[4] == "saving":
         for saved, batch in make_lives(seed, make_pool(users, number)):
             save_tests(saved, batch)
             process_events(batch)
     else:
-        for batch in make_stream(seed, make_pool(users), number, int(sys.argv[4])):
+        stream = make_stream(seed, make_pool(users), number, int(sys.argv[4]))
+        is_endless = sys.argv[5:] == ["endless"]
+        for batch in itertools.chain(stream, itertools.cycle(stream) if is_endless else ()):
             process_events(batch)
-    print("retries", int(metrics.RETRIES._value.get()))
+            batches += 1
+            if is_endless and batches >= len(stream) and select.select([sys.stdin], [], [], 0)[0]:
+                break
+    print("batches", batches, "retries", int(metrics.RETRIES._value.get()))
 
 
 if __name__ == "__main__":

@@ -51,6 +51,10 @@ def query_as_admin(server: MariaDB, statement: str) -> tuple[tuple[object, ...],
         admin.close()
 
 
+def list_processes(server: MariaDB) -> tuple[tuple[object, ...], ...]:
+    return query_as_admin(server, "SHOW PROCESSLIST")
+
+
 class Fault(NamedTuple):
     begin: Callable[[MariaDB], object]
     end: Callable[[MariaDB], object]
@@ -60,7 +64,7 @@ class Fault(NamedTuple):
 FAULTS = {
     "killed": Fault(MariaDB.kill, MariaDB.start, 4.0),
     # It has to wait for an answer that does not come: for that of a query or of a greeting.
-    "frozen": Fault(MariaDB.pause, MariaDB.resume, 8.0),
+    "frozen": Fault(MariaDB.pause, MariaDB.resume, 9.5),
     "read-only": Fault(
         lambda server: query_as_admin(server, "SET GLOBAL read_only = 1"),
         lambda server: query_as_admin(server, "SET GLOBAL read_only = 0"),
@@ -161,8 +165,10 @@ def test_the_consumer_waits_for_the_database_and_loses_nothing(
         assert "partitions_revoked" not in log
         # Its one connection and ours: none that broke is kept.
         connection.close()
-        rows = query_as_admin(own_database, "SHOW PROCESSLIST")
-        assert [row[1] for row in rows].count("laurel") == 1, rows
+        wait_until(
+            lambda: [row[1] for row in list_processes(own_database)].count("laurel") == 1,
+            say=lambda: list_processes(own_database),
+        )
         consumer.stop()
         assert consumer.wait() == 0, consumer.read_log_end()
     print(f"{len(load.accepted)} events, {log.count('batch_failed')} failures of a batch")

@@ -27,7 +27,7 @@ from tests.faults.fleet import (
 from tests.faults.hammer import make_pool, make_stream
 from tests.invariants import check_invariants
 
-pytestmark = [pytest.mark.kafka, pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.kafka, pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
 
 KILLS = 50
 BROKER_KILLS = 3
@@ -148,7 +148,7 @@ def test_nothing_is_lost_or_doubled_by_fifty_kills(kafka, settings, client, caps
                 f"seed {seed}: {fleet.total} kills, {sent} batches, outbox {Outbox.objects.count()}"
             )
             time.sleep(chance.random() * 0.5)
-            assert time.monotonic() - began < 200, fleet.kills
+            assert time.monotonic() - began < 400, fleet.kills
         fleet.start_missing()
     finally:
         fleet.stop()

@@ -40,7 +40,8 @@ def test_fifty_kills_before_and_after_the_commit(settings, client, monkeypatch, 
     deadline = time.monotonic() + 60
     while len(log.read_text().split()) < KILLS:
         assert time.monotonic() < deadline
-        accept_events(chance.sample(pool, 60))  # more of the same: each a duplicate
+        if Outbox.objects.count() < 500:
+            accept_events(chance.sample(pool, 60))  # more of the same: each a duplicate
         time.sleep(0.01)
     for drainer in drainers:
         output = drainer.communicate("stop", timeout=60)[0]

@@ -85,7 +85,8 @@ def test_what_moves_is_there_at_once(stream: SiteProcess) -> None:
             f"\nfrom before the transaction: p50 {seconds[30] * 1000:.1f} ms,"
             f" p95 {seconds[56] * 1000:.1f} ms, max {seconds[-1] * 1000:.1f} ms"
         )
-        assert seconds[-1] < 1
+        assert seconds[30] < 1
+        assert seconds[-1] < 5  # who hears nothing looks again after 30
         assert client.unlocks == list(range(1, 31))
 
 
@@ -207,7 +208,7 @@ def test_redis_starts_again_and_nothing_is_lost(
             began = time.monotonic()
             process_events([make_event(USER, next(test_ids))])
             assert client.wait("progress", seconds=2).data["notified"] == 15
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < 5
         # Nobody is let in any worse while Redis is away: unlocks come from the database.
         redis.kill()
         with StreamClient(stream.port, USER, last_event_id="10") as late:

@@ -11,13 +11,14 @@ from django.test import RequestFactory
 
 from achievements.api.addresses import read_client_address
 from achievements.api.throttling import take_allowance
-from tests.api import CUSTOMER_EVENT, USER, Api, create_key, read_problem
+from tests.api import CUSTOMER_EVENT, USER, Api, create_key, read_problem, stay_within
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
 def tight(settings: Any) -> None:
+    stay_within(3600, seconds=10)
     settings.API_THROTTLE_RATES = dict.fromkeys(settings.API_THROTTLE_RATES, (2, 3600))
 
 
@@ -132,7 +133,7 @@ print(sum(one.is_allowed for one in taken))
 
 @pytest.mark.real
 def test_the_limit_holds_across_processes() -> None:
-    # A window of a day hardly ever ends in the middle of this test.
+    stay_within(86_400, seconds=60)
     cache.clear()
     processes = [
         subprocess.Popen(

@@ -1,6 +1,7 @@
 """What one client of the stream is sent, without a server."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -11,13 +12,22 @@ from profiles.api.event_stream import MOST_WAITING, EventStream, Unlock
 from tests.api import USER
 
 
-def collect(stream: EventStream, seconds: float = 0.3, **options: Any) -> bytes:
+def collect(
+    stream: EventStream,
+    seconds: float = 0.3,
+    until: Callable[[bytes], bool] | None = None,
+    **options: Any,
+) -> bytes:
+    """What is sent within so many seconds; or until something is there, within ten."""
+
     async def read() -> bytes:
         found = []
         with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(10 if until else seconds):
                 async for line in stream.write(**{"expires_at": None, **options}):
                     found.append(line)
+                    if until and until(b"".join(found)):
+                        break
         return b"".join(found)
 
     return asyncio.run(read())
@@ -29,7 +39,7 @@ def test_a_client_is_told_where_it_begins_and_that_the_stream_lives(
     monkeypatch.setattr(event_stream, "HEARTBEAT_SECONDS", 0.1)
     stream = EventStream(USER, abort=None)
     stream.begin(asked=None, newest=7)
-    text = collect(stream)
+    text = collect(stream, until=lambda text: text.count(b": \n\n") >= 2)
     assert text.startswith(b"retry: ")
     assert b"\nid: 7\n\n" in text
     assert text.count(b"\n\n: \n") == 1
