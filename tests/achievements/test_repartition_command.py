@@ -247,6 +247,8 @@ class TestOnRealServers:
         try:
             with pytest.raises(CommandError, match="Another repartition is running"):
                 call_command("repartition", partitions=16)
+            with other.cursor() as cursor:
+                cursor.execute("DO RELEASE_ALL_LOCKS()")
         finally:
             other.close()
 

@@ -154,6 +154,7 @@ def test_only_the_rows_that_are_named_are_locked(transactional_db, run) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SET SESSION innodb_lock_wait_timeout = 1")
         run(ids[1:])
+        other.rollback()
     finally:
         other.close()
         connection.close()

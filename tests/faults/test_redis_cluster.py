@@ -59,9 +59,10 @@ def test_a_failover_brings_back_what_was_deleted(redis_cluster, monkeypatch) -> 
     load = Load()
     load.warm()
     new = redis_cluster.find_replica(redis_cluster.find_master(NAME))
+    before = failover.find_server(NAME)
     lose_the_next_deletion(redis_cluster, load)
     wait_until(lambda: bool(ask(new.port, "EXISTS", NAME)), timeout_seconds=5)
-    failover.look()
+    wait_until(lambda: failover.find_server(NAME) not in (None, before), timeout_seconds=5)
     assert store.get(NAME) is None  # others may be shown it, this process is not
     assert store.get_many([NAME]) == {}
     assert ask(new.port, "EXISTS", NAME)

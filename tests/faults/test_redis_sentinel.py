@@ -78,9 +78,10 @@ def test_a_failover_brings_back_what_was_deleted(redis_sentinel, monkeypatch) ->
     monkeypatch.setattr(failover, "look", failover.refresh)
     load = Load()
     load.warm()
+    before = failover.find_server(NAME)
     lose_the_next_deletion(redis_sentinel, load)
     wait_until(lambda: bool(ask(redis_sentinel.master.port, "EXISTS", NAME)), timeout_seconds=5)
-    failover.look()
+    wait_until(lambda: failover.find_server(NAME) not in (None, before), timeout_seconds=5)
     assert store.get(NAME) is None  # others may be shown it, this process is not
     assert store.get_many([NAME]) == {}
     assert ask(redis_sentinel.master.port, "EXISTS", NAME)
