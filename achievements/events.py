@@ -170,7 +170,7 @@ def decode_event_counting(body: bytes | str, *, now: datetime) -> tuple[Event, i
         event: Event = _strict.decode(body)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         # Rare: either a field we do not know, which is ignored and counted, or a bad event.
-        with refuse_unreadable():
+        with refuse_unreadable(body):
             event = _lenient.decode(body)
             unknown = _count_unknown_fields(body)
     _check(event, now)
@@ -178,18 +178,27 @@ def decode_event_counting(body: bytes | str, *, now: datetime) -> tuple[Event, i
 
 
 @contextmanager
-def refuse_unreadable() -> Iterator[None]:
-    """Turn every way in which JSON can fail to decode into an EventError."""
+def refuse_unreadable(body: bytes | str) -> Iterator[None]:
+    """Turn every way in which this JSON can fail to decode into an EventError."""
     try:
-        yield
-    except msgspec.ValidationError as error:
-        raise EventError(problem_of(error)) from None
-    except UnicodeError:
-        raise EventError(Problem("", "invalid_json", "A text is not valid UTF-8.")) from None
-    except msgspec.DecodeError as error:
-        raise EventError(Problem("", "invalid_json", f"Not valid JSON: {error}.")) from None
+        try:
+            yield
+        except msgspec.ValidationError as error:
+            raise EventError(problem_of(error)) from None
+        except UnicodeError:
+            raise EventError(_find_problem(body, "A text is not valid UTF-8.")) from None
+        except msgspec.DecodeError as error:
+            raise EventError(_find_problem(body, f"Not valid JSON: {error}.")) from None
     except RecursionError:
         raise EventError(Problem("", "too_deep", "JSON is nested too deeply.")) from None
+
+
+def _find_problem(body: bytes | str, detail: str) -> Problem:
+    """What it is that the decoder calls broken; may raise RecursionError."""
+    pointer = find_half_character(read_tolerantly(body, errors="surrogatepass"))
+    if pointer is not None:
+        return Problem(pointer, "invalid_json", "This text holds half a character.")
+    return Problem("", "invalid_json", detail)
 
 
 def _check(event: Event, now: datetime) -> None:
@@ -227,7 +236,7 @@ def decode_batch(body: bytes, *, now: datetime) -> DecodedBatch:
     A bad item is refused beside the good ones. Raises EventError where the body as a
     whole cannot be read: not JSON, no events, or too many of them.
     """
-    with refuse_unreadable():
+    with refuse_unreadable(body):
         items = _split_batch(body)
     if items is UNSET:
         event, unknown = decode_event_counting(body, now=now)
@@ -248,12 +257,9 @@ def _split_batch(body: bytes) -> list[msgspec.Raw] | UnsetType:
         # Half a surrogate pair, which JavaScript writes as JSON, may cost its own item alone.
         document = read_tolerantly(body)
         items = document.get("events") if isinstance(document, dict) else None
-        if isinstance(items, list):
-            return [
-                msgspec.Raw(write_tolerantly(item)) for item in items
-            ]  # each is still decoded strictly
-        _refuse_half_character(document)
-        raise
+        if not isinstance(items, list):
+            raise
+        return [msgspec.Raw(write_tolerantly(item)) for item in items]  # decoded strictly below
 
 
 def _decode_items(items: Sequence[msgspec.Raw], now: datetime) -> DecodedBatch:
@@ -262,29 +268,13 @@ def _decode_items(items: Sequence[msgspec.Raw], now: datetime) -> DecodedBatch:
     unknown = 0
     for index, item in enumerate(items):
         try:
-            event, count = _decode_item(bytes(item), now)
+            event, count = decode_event_counting(bytes(item), now=now)
         except EventError as error:
             rejected.append(Rejection(index, error.problem))
         else:
             events.append(event)
             unknown += count
     return DecodedBatch(events, rejected, unknown)
-
-
-def _decode_item(item: bytes, now: datetime) -> tuple[Event, int]:
-    try:
-        return decode_event_counting(item, now=now)
-    except EventError as error:
-        if error.problem.code == "invalid_json":
-            with refuse_unreadable():  # it may be nested too deeply for a look into it
-                _refuse_half_character(read_tolerantly(item, errors="surrogatepass"))
-        raise
-
-
-def _refuse_half_character(document: Any) -> None:
-    pointer = find_half_character(document)
-    if pointer is not None:
-        raise EventError(Problem(pointer, "invalid_json", "This text holds half a character."))
 
 
 def problem_of(error: msgspec.ValidationError) -> Problem:

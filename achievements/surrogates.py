@@ -4,10 +4,11 @@ import json
 from typing import Any
 
 
-def read_tolerantly(body: bytes, *, errors: str = "strict") -> Any:
+def read_tolerantly(body: bytes | str, *, errors: str = "strict") -> Any:
     """Read what is JSON by its grammar; None for what is not even that."""
     try:
-        return json.loads(body.decode(errors=errors), parse_constant=_refuse_constant)
+        text = body if isinstance(body, str) else body.decode(errors=errors)
+        return json.loads(text, parse_constant=_refuse_constant)
     except ValueError:
         return None
 

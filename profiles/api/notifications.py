@@ -89,6 +89,7 @@ class ReadNotificationsView(ApiView):
     def post(self, request: Request, user_id: int) -> Response:
         """Marks everything up to `upTo`; what was read before stays as it is."""
         require_owner(request.user, user_id)
-        with refuse_unreadable():
-            wanted = _decoder.decode(read_body(request))
+        body = read_body(request)
+        with refuse_unreadable(body):
+            wanted = _decoder.decode(body)
         return Response({"markedCount": mark_read(user_id=user_id, up_to=wanted.up_to)})

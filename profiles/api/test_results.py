@@ -74,7 +74,7 @@ _decoder = msgspec.json.Decoder(NewTestResult)
 
 def decode_test_result(body: bytes) -> NewTestResult:
     """Raises EventError; unknown fields are ignored."""
-    with refuse_unreadable():
+    with refuse_unreadable(body):
         result = _decoder.decode(body)
     at = result.completed_at
     if at is not None and at > timezone.now() + MAX_CLOCK_SKEW:

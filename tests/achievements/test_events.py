@@ -192,10 +192,12 @@ class TestRefused:
                     b"", b"{", b"{]", b"wpm", b"\xff", b"\xef\xbb\xbf{}", b"{'userId': 1}",
                     raw_metric("wpm", "NaN"), raw_metric("wpm", "Infinity"),
                     raw_metric("wpm", "01"), body() + b"x",
-                    raw_metric("mode", '"\\ud800"'),
                     raw_metric("mode", '"@@"').replace(b"@@", b"\xff\xfe"),
                     body(note=1).replace(b'"note"', b'"\xc3\x28"'),
                 )
+            ),
+            pytest.param(
+                raw_metric("mode", '"\\ud800"'), "/metrics/mode", "invalid_json", id="half"
             ),
             pytest.param(body(note="x" * MAX_EVENT_BYTES), "", "too_large", id="too large"),
             pytest.param(raw("note", "[" * 8_000 + "]" * 8_000), "", "too_deep", id="too deep"),

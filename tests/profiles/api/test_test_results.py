@@ -128,6 +128,13 @@ def test_a_body_that_cannot_be_read(api: Api, body: bytes, status: int) -> None:
     assert not TestResult.objects.exists()
 
 
+def test_half_a_character_is_named(api: Api) -> None:
+    half = b'{"wpm": 1, "accuracy": 1, "durationSeconds": 1, "mode": "\\ud83d"}'
+    problem = read_problem(api.post("/test-results", half, user=USER), 400)
+    assert [one["pointer"] for one in problem["errors"]] == ["/mode"]
+    assert problem["errors"][0]["detail"] == "This text holds half a character."
+
+
 def test_another_content_type(api: Api) -> None:
     response = api.post("/test-results", b"wpm=85", user=USER, content_type="text/plain")
     read_problem(response, 415)
