@@ -87,8 +87,10 @@ def fetch_document(name: str, recipe: Recipe, *, waiting_since: float | None = N
         # While the primary is away, nothing that could replace a lease is sure to be current.
         lease = None if replicas.is_primary_away() else _take_leases({name: value})[name]
         waited = time.monotonic() - began
-        if lease == b"" and waited > _HELP_AFTER_SECONDS and _may_help(name):
-            lease = _find_lease(value)
+        if lease == b"" and waited > _HELP_AFTER_SECONDS:
+            held = _find_lease(value)
+            if held and _may_help(name):
+                lease = held
         if lease:
             metrics.DOCUMENTS.labels(recipe.kind, "miss").inc()
             return _fill([name], recipe, {name: lease})[name]

@@ -154,4 +154,4 @@ def stay_within(window: int, *, seconds: int) -> None:
     """Calls of the next seconds are counted in one window: wait for the next if this one ends."""
     left = window - time.time() % window
     if left < seconds:
-        time.sleep(left)
+        time.sleep(left + 0.1)  # the clock may be set back a little meanwhile

@@ -100,6 +100,7 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.update(
             DJANGO_SETTINGS_MODULE="tests.statements.settings",
             STATEMENTS_FOLDER=shared_folder or folder,
+            SHARED_REDIS_URL=servers["REDIS_URL"],
         )
     # Reads them now: pytest-django sets Django up only when they are loaded.
     assert settings.DATABASES
@@ -131,9 +132,16 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 @pytest.fixture(autouse=True)
+def _patient_with_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that stalls is no slow cache; see `impatient_with_the_cache`."""
+    monkeypatch.setattr("achievements.cache.SLOW_SECONDS", 60.0)
+
+
+@pytest.fixture(autouse=True)
 def _empty_cache() -> Iterator[None]:
     """No test sees what another one cached, in the cache or in this process."""
     yield
+    from achievements.cache import _Breaker
     from achievements.filling import _shelter
     from achievements.rarity import forget_tallies
     from achievements.replicas import forget_replicas
@@ -143,6 +151,7 @@ def _empty_cache() -> Iterator[None]:
     forget_tallies()
     forget_replicas()
     _shelter.forget()
+    _Breaker.slow_in_a_row, _Breaker.closed_until = 0, 0.0
     from django.conf import settings
     from django.core.cache import cache
 

@@ -10,6 +10,12 @@ from deploy.local.redis_cluster import RedisCluster
 from deploy.local.redis_sentinel import RedisSentinel
 
 
+@pytest.fixture
+def impatient_with_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As outside of tests: what is slow twice in a row is left alone."""
+    monkeypatch.setattr("achievements.cache.SLOW_SECONDS", 0.2)
+
+
 @pytest.fixture(scope="session")
 def _cluster_servers() -> Iterator[RedisCluster]:
     with RedisCluster() as cluster:
@@ -34,7 +40,9 @@ def _as_cache(url: str, settings: Any) -> Iterator[None]:
 
 
 @pytest.fixture
-def redis_cluster(_cluster_servers: RedisCluster, settings: Any) -> Iterator[RedisCluster]:
+def redis_cluster(
+    _cluster_servers: RedisCluster, settings: Any, impatient_with_the_cache: None
+) -> Iterator[RedisCluster]:
     """A whole and empty cluster that is the cache; the test may kill what it likes."""
     _cluster_servers.restore()
     with _as_cache(_cluster_servers.url, settings):
@@ -42,7 +50,9 @@ def redis_cluster(_cluster_servers: RedisCluster, settings: Any) -> Iterator[Red
 
 
 @pytest.fixture
-def redis_sentinel(_sentinel_servers: RedisSentinel, settings: Any) -> Iterator[RedisSentinel]:
+def redis_sentinel(
+    _sentinel_servers: RedisSentinel, settings: Any, impatient_with_the_cache: None
+) -> Iterator[RedisSentinel]:
     """A whole and empty set of servers that is the cache; the test may kill what it likes."""
     _sentinel_servers.restore()
     with _as_cache(_sentinel_servers.url, settings):

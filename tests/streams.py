@@ -53,8 +53,11 @@ class StreamClient:
         finally:
             self.connection.close()
 
-    def wait(self, name: str, *, seconds: float = 10) -> Event:
-        """Return the next event of this name; others before it are passed over."""
+    def wait(self, name: str, *, seconds: float = 45) -> Event:
+        """Return the next event of this name; others before it are passed over.
+
+        A message that is lost is made up for within 30 s (`LOOK_SECONDS` of the hub).
+        """
         deadline = time.monotonic() + seconds
         while True:
             try:
@@ -64,7 +67,7 @@ class StreamClient:
             if event.name == name:
                 return event
 
-    def wait_for_unlocks(self, count: int, *, seconds: float = 10) -> list[int]:
+    def wait_for_unlocks(self, count: int, *, seconds: float = 45) -> list[int]:
         """Return the sequences of all unlocks so far, once there are so many."""
         deadline = time.monotonic() + seconds
         while len(self.unlocks) < count and time.monotonic() < deadline:

@@ -32,4 +32,4 @@ def test_a_dead_broker_costs_a_request_little(is_silent) -> None:
         began = time.monotonic()
         with app.connection_for_write(url) as connection, pytest.raises(OperationalError):
             app.send_task("achievements.process_outbox", connection=connection)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 10  # of itself it would try for ever

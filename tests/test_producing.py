@@ -19,6 +19,7 @@ def test_the_python_example_sends_an_event_that_counts(kafka) -> None:
     [code] = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     names: dict = {}
     exec(code.replace("kafka.example.org:9092", kafka.bootstrap_servers), names)
+    assert names["producer"].flush(30) == 0
     assert names["failed"] == []
     [message] = read_topic()
     assert message.key() == b"12345"

@@ -6,6 +6,16 @@ OLDEST_PYTHON='(3, 11)'
 
 say() { printf '%s\n' "$*" >&2; }
 
+try_thrice() { # what is fetched from far away may break off once
+    local turn
+    for turn in 1 2 3; do
+        "$@" && return 0
+        [ "$turn" = 3 ] && return 1
+        say "That failed; trying again in ${RETRY_SECONDS:-15} s."
+        sleep "${RETRY_SECONDS:-15}"
+    done
+}
+
 # Debian's own build is compiled with profile guidance and runs 20 to 40% faster than most others.
 find_python() {
     local candidate without_venv=''
@@ -42,6 +52,12 @@ show_progress() { # one line that counts, instead of pip's hundreds; its errors 
          END { if (count) print "" }' >&2
 }
 
+# In a shell of its own: without pipefail the progress line's success would count as pip's.
+install_requirements() (
+    set -o pipefail
+    "$VENV/bin/python" -m pip install --disable-pip-version-check --no-input "$@" | show_progress
+)
+
 ensure_environment() {
     local set=$1 stamp="$VENV/.installed-$1" wanted python
     wanted=$(stamp_of)
@@ -60,12 +76,7 @@ ensure_environment() {
     local binary=()
     # The embedded sets must never need a compiler.
     [ "$set" = dev ] || binary=(--only-binary ':all:')
-    # In a shell of its own: without pipefail the progress line's success would count as pip's.
-    (
-        set -o pipefail
-        "$VENV/bin/python" -m pip install --disable-pip-version-check --no-input \
-            "${binary[@]}" -r "requirements/$set.txt" | show_progress
-    ) || {
+    try_thrice install_requirements "${binary[@]}" -r "requirements/$set.txt" || {
         say "requirements/$set.txt could not be installed."
         return 1
     }

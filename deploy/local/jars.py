@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import zlib
 from pathlib import Path
 
@@ -15,6 +16,8 @@ POM_FILE = Path(__file__).parent / "kafka" / "pom.xml"
 CACHE_VARIABLE = "LAUREL_KAFKA_JARS"
 DEFAULT_CACHE = Path(__file__).resolve().parents[2] / "var" / "kafka"
 FETCH_TIMEOUT_SECONDS = 300
+MOST_TRIES = 3
+PAUSE_SECONDS = 15.0
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -47,18 +50,22 @@ def _fetch(maven: str, folder: Path) -> None:
     unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=folder.parent))
     unfinished.chmod(0o755)
     try:
-        done = subprocess.run(
-            [
-                *(maven, "-B", "-q", "-f", str(POM_FILE), "dependency:copy-dependencies"),
-                *("-DincludeScope=runtime", f"-DoutputDirectory={unfinished}"),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=FETCH_TIMEOUT_SECONDS,
-            check=False,
-        )
-        if done.returncode != 0:
+        for number in range(MOST_TRIES):  # what has come is kept in Maven's own cache
+            time.sleep(PAUSE_SECONDS if number else 0)
+            done = subprocess.run(
+                [
+                    *(maven, "-B", "-q", "-f", str(POM_FILE), "dependency:copy-dependencies"),
+                    *("-DincludeScope=runtime", f"-DoutputDirectory={unfinished}"),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=FETCH_TIMEOUT_SECONDS,
+                check=False,
+            )
+            if done.returncode == 0:
+                break
+        else:
             raise MissingJars(_read_reason(done.stdout.decode(errors="replace")), folder)
         # In one step: another run sees all of the jars or none, and may have been faster.
         if not folder.is_dir():

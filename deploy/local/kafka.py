@@ -209,7 +209,7 @@ class Kafka(LocalProcess):
 
     def _wait_until_listed(self, is_wanted: Callable[[dict[str, int]], bool]) -> None:
         """The broker learns of a change a little after the controller has promised it."""
-        deadline = time.monotonic() + self.request_timeout_seconds
+        deadline = time.monotonic() + 6 * self.request_timeout_seconds
         while not (is_wanted(self._count_partitions()) and self.is_ready()):
             if time.monotonic() > deadline:
                 raise StartError(f"Kafka still has the topics {self._count_partitions()}.")

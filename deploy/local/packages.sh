@@ -55,7 +55,13 @@ ensure_packages() {
         fi
     fi
     say "Installing: ${missing[*]}"
-    "${prefix[@]}" apt-get update -qq </dev/null || say 'apt-get update failed; trying without it.'
-    "${prefix[@]}" env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -qq --no-install-recommends "${missing[@]}" </dev/null >&2
+    try_thrice install_packages "${missing[@]}"
+}
+
+install_packages() { # the lists first, each time: what stale ones name may be gone
+    local apt=("${prefix[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq
+        -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300)
+    "${apt[@]}" -o APT::Update::Error-Mode=any update </dev/null >&2 ||
+        say 'apt-get update failed; trying without it.'
+    "${apt[@]}" install -y --no-install-recommends "$@" </dev/null >&2
 }

@@ -106,7 +106,7 @@ class LocalProcess(ABC):
     """
 
     name: str
-    start_timeout_seconds = 30.0
+    start_timeout_seconds = 90.0
     stop_timeout_seconds = 20.0
 
     def __init__(self, *, port: int | None = None, folder: Path | None = None) -> None:

@@ -13,11 +13,13 @@ from deploy.local.servers import Redis
 SLOTS: Final = 16_384
 MASTERS: Final = 3
 
+NODE_TIMEOUT_MILLISECONDS: Final = 1000
+
 # A failover takes about twice the timeout. While a master is away the others go on.
 CLUSTER_OPTIONS: Mapping[str, str | int] = {
     "cluster-enabled": "yes",
     "cluster-config-file": "nodes.conf",
-    "cluster-node-timeout": 1000,
+    "cluster-node-timeout": NODE_TIMEOUT_MILLISECONDS,
     "cluster-require-full-coverage": "no",
     "repl-diskless-sync-delay": 0,
 }

@@ -43,7 +43,8 @@ def test_one_change_that_fails_leaves_the_others() -> None:
         client.delete("a-list")
 
 
-def test_a_slow_cache_is_left_alone_for_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("impatient_with_the_cache")
+def test_a_slow_cache_is_left_alone_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     def answer_slowly() -> str:
@@ -51,8 +52,7 @@ def test_a_slow_cache_is_left_alone_for_a_second(monkeypatch: pytest.MonkeyPatch
         time.sleep(0.21)
         return "value"
 
-    monkeypatch.setattr(cache._Breaker, "slow_in_a_row", 0)
-    monkeypatch.setattr(cache._Breaker, "closed_until", 0.0)
+    monkeypatch.setattr(cache._Breaker, "rest_seconds", 60.0)
     answers = [cache.call(answer_slowly) for _ in range(4)]
     assert answers == ["value", "value", None, None]
     assert len(asked) == 2

@@ -67,6 +67,23 @@ BLOCKING = {
 }  # fmt: skip
 
 
+# What makes it a change, also the second time: without one the server has nothing to do.
+BEFORE = {
+    "forbid nulls": "ALTER TABLE {} MODIFY test_result_id BIGINT NULL",
+    "allow nulls": "ALTER TABLE {} MODIFY test_result_id BIGINT NOT NULL",
+    "widen a number": "ALTER TABLE {} MODIFY rulebook_version INT NOT NULL",
+    "narrow a number": "ALTER TABLE {} MODIFY rulebook_version BIGINT NOT NULL",
+    "shorten a text": "ALTER TABLE {} MODIFY revoked_reason VARCHAR(240) NULL",
+    "add partitions": "ALTER TABLE {} PARTITION BY HASH(user_id) PARTITIONS 8",
+    "coalesce partitions": "ALTER TABLE {} PARTITION BY HASH(user_id) PARTITIONS 16",
+}
+
+
+def prepare(name: str) -> None:
+    if name in BEFORE:
+        run_sql(BEFORE[name].format(TABLE))
+
+
 @pytest.fixture(scope="module", autouse=True)
 def filled_table(django_db_setup, django_db_blocker) -> Iterator[None]:
     with django_db_blocker.unblock():
@@ -143,14 +160,17 @@ def test_instant(change: str, undo: str | None) -> None:
     assert longest < 10
 
 
-@pytest.mark.parametrize(("statement", "undo"), ONLINE.values(), ids=list(ONLINE))
-def test_online(statement: str, undo: str | None) -> None:
+@pytest.mark.parametrize("name", ONLINE)
+def test_online(name: str) -> None:
+    statement, undo = ONLINE[name]
+    prepare(name)
     if "ALGORITHM" in statement:
         for wish in ("ALGORITHM=NOCOPY", "ALGORITHM=INPLACE"):
             statement_as_instant = statement.replace(wish, "ALGORITHM=INSTANT")
             if statement_as_instant != statement:
                 expect_refusal(statement_as_instant)
     for _ in range(3):  # a slow disk may let few writes end meanwhile
+        prepare(name)
         seconds, inside, longest = run_beside_writer(statement)
         if undo:
             run_sql(undo.format(TABLE))
@@ -159,10 +179,16 @@ def test_online(statement: str, undo: str | None) -> None:
     assert inside >= 3, (seconds, inside, longest)
 
 
-@pytest.mark.parametrize(("statement", "refused"), BLOCKING.values(), ids=list(BLOCKING))
-def test_blocking(statement: str, refused: str) -> None:
+@pytest.mark.parametrize("name", BLOCKING)
+def test_blocking(name: str) -> None:
+    statement, refused = BLOCKING[name]
+    prepare(name)
     expect_refusal(refused)
-    seconds, inside, longest = run_beside_writer(statement)
+    for _ in range(3):  # the writer may have been between two writes
+        prepare(name)
+        seconds, inside, longest = run_beside_writer(statement)
+        if longest > seconds / 2:
+            break
     assert longest > seconds / 2, (seconds, inside, longest)
 
 

@@ -215,11 +215,12 @@ def test_a_full_batch_calls_another_worker(catalogue, calls) -> None:
     check_invariants(events)
 
 
-def test_a_lost_task_is_found_by_the_sweeper(catalogue, calls) -> None:
+def test_a_lost_task_is_found_by_the_sweeper(catalogue, calls, monkeypatch) -> None:
+    monkeypatch.setattr("achievements.tasks.LATE", timedelta(minutes=1))
     accept_events([make_event(new_user(), 1)])
     sweep_outbox()
     assert len(calls) == 1  # it has not waited for long
-    Outbox.objects.update(created_at=timezone.now() - timedelta(seconds=10))
+    Outbox.objects.update(created_at=timezone.now() - timedelta(minutes=2))
     sweep_outbox()
     assert len(calls) == 2
     process_outbox()

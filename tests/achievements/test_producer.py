@@ -75,7 +75,7 @@ def test_a_cluster_that_is_away_is_told_in_time(away) -> None:
     producer = EventProducer(timeout_seconds=1)
     began = time.monotonic()
     assert producer.publish(make_records(5)) == [False] * 5
-    assert time.monotonic() - began < 3.5
+    assert time.monotonic() - began < 5  # unbounded by us, it would be the usual five and one
     with pytest.raises(NotDurable, match="2 of 2"):
         publish_events_in_a_hurry([make_event(1, 1), make_event(1, 2)])
 

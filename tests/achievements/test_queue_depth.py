@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -34,9 +35,14 @@ def test_rows_and_the_age_of_the_oldest(capsys) -> None:
 
 @pytest.mark.real
 @pytest.mark.django_db(transaction=True)
-def test_tasks_in_the_broker(settings) -> None:
+def test_tasks_in_the_broker(settings, monkeypatch) -> None:
+    from celery import current_app
     from redis import Redis
 
+    pool: Any = current_app.pool
+    pool.force_close_all()  # its connections have the usual patience, of a second
+    for name in ("socket_timeout", "socket_connect_timeout"):
+        monkeypatch.setitem(current_app.conf.broker_transport_options, name, 30)
     broker = Redis.from_url(settings.CELERY_BROKER_URL)
     broker.delete("achievement-events")
     assert read_queue_depth()["tasks"] == 0

@@ -189,9 +189,11 @@ def test_a_writer_comes_after_the_slice_that_was_first(beside: Beside, write: st
     run_sql("BEGIN")
     shadow_rows.make_copier(UNLOCKS)(range(1, 7))
     writing = start(lambda: beside.run(write))
-    writing.join(0.3)
-    # New rows need not wait: nothing of them is being copied.
-    assert writing.is_alive() == ("INSERT" not in write or "DUPLICATE" in write)
+    if "INSERT" not in write or "DUPLICATE" in write:
+        wait_until_blocked()
+    else:
+        writing.join(30)  # new rows need not wait: nothing of them is being copied
+        assert not writing.is_alive()
     run_sql("COMMIT")
     writing.join(30)
     assert read_rows(COPY) == read_rows(UNLOCKS)

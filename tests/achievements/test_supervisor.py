@@ -70,7 +70,8 @@ def test_one_that_never_stays_up_ends_all(tmp_path, monkeypatch) -> None:
         "import pathlib, sys, time\n"
         "log = pathlib.Path(sys.argv[2])\n"
         "log.open('a').write('x')\n"
-        "time.sleep(60 if sys.argv[1] == 'lasts' else 0)\n"
+        "while sys.argv[1] == 'lasts' or not log.with_name('lasting').exists():\n"
+        "    time.sleep(0.05)\n"
     )
     monkeypatch.setattr("sys.argv", [str(script)])
     monkeypatch.setattr(supervisor, "MAX_DELAY_SECONDS", 0.1)

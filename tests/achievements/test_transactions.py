@@ -207,7 +207,7 @@ def test_workers_that_create_the_same_users_at_once() -> None:
 
     def work(test: int) -> None:
         for start in range(0, 20, 5):
-            barrier.wait(10)
+            barrier.wait(60)
             process_events([make_event(user, test) for user in users[start : start + 5]])
 
     run_together(*(lambda test=test: work(test) for test in range(1, 5)))
@@ -219,7 +219,7 @@ def test_two_processes_hammer_the_same_users() -> None:
     make_broad_catalogue(is_ordered=False)
     users, batches, size = 50, 25, 100
     processes = [start_process(seed, users, batches, size) for seed in (1, 2)]
-    outputs = [process.communicate(timeout=60)[0] for process in processes]
+    outputs = [process.communicate(timeout=100)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
     pool = make_pool(users)
     assert {e.user_id for e in pool} == set(range(FIRST_USER, FIRST_USER + users))
@@ -235,7 +235,7 @@ def test_two_processes_save_and_take_back_tests_of_the_same_users() -> None:
     make_broad_catalogue()
     users, tests = 25, 24
     processes = [start_process(seed, users, tests, "saving") for seed in (1, 2)]
-    outputs = [process.communicate(timeout=60)[0] for process in processes]
+    outputs = [process.communicate(timeout=100)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
     pool = make_pool(users, tests)
     events = [e for seed in (1, 2) for _, batch in make_lives(seed, pool) for e in batch]

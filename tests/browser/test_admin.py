@@ -15,6 +15,7 @@ def editor(page: Page):
     page.fill("[name=password]", "pw")
     page.press("[name=password]", "Enter")
     page.wait_for_selector(PREVIEW)
+    page.wait_for_load_state("load")  # before it our scripts do not listen
     return page
 
 

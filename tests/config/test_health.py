@@ -62,7 +62,7 @@ def test_a_database_that_is_away_is_not_ready(client) -> None:
     from deploy.local.servers import MariaDB
 
     assert "DATABASE_URL" in os.environ
-    with MariaDB() as server:
+    with MariaDB({"innodb_log_file_size": "32M"}) as server:
         old = dict(connection.settings_dict)
         connection.close()
         connection.settings_dict.update(

@@ -19,18 +19,27 @@ def project(tmp_path: Path) -> Path:
     python.write_text(
         "#!/bin/sh\n"
         'case "$*" in\n'
-        '*"pip install"*) echo "Collecting django"; exit "$PIP_CODE" ;;\n'
+        '*"pip install"*) echo "Collecting django"\n'
+        '  if [ -n "$BREAKS_OFF" ] && [ ! -e tried ]; then touch tried; exit 1; fi\n'
+        '  exit "$PIP_CODE" ;;\n'
         "esac\n"
     )
     python.chmod(0o755)
     return tmp_path
 
 
-def install(project: Path, *, options: str, pip_code: int) -> subprocess.CompletedProcess[str]:
+def install(
+    project: Path, *, options: str, pip_code: int, breaks_off: bool = False
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["bash", "-c", f"{options}\n. {SCRIPT}\nensure_environment tools && echo went on"],
         cwd=project,
-        env={"PATH": "/usr/bin:/bin", "PIP_CODE": str(pip_code)},
+        env={
+            "PATH": "/usr/bin:/bin",
+            "PIP_CODE": str(pip_code),
+            "RETRY_SECONDS": "0",
+            "BREAKS_OFF": "yes" if breaks_off else "",
+        },
         capture_output=True,
         text=True,
         check=False,
@@ -45,7 +54,14 @@ def test_a_failed_installation_stops_the_caller_whatever_its_options(
     assert done.returncode == 1
     assert "went on" not in done.stdout
     assert "requirements/tools.txt could not be installed" in done.stderr
+    assert done.stderr.count("trying again") == 2
     assert not list(project.glob(".venv/.installed-*"))
+
+
+def test_what_breaks_off_once_is_tried_again(project: Path) -> None:
+    done = install(project, options="set -euo pipefail", pip_code=0, breaks_off=True)
+    assert done.stdout == "went on\n"
+    assert done.stderr.count("trying again") == 1
 
 
 def test_what_was_installed_is_not_installed_again(project: Path) -> None:

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.local import jars
 from deploy.local.jars import CACHE_VARIABLE, fetch_jars
 from deploy.local.kafka import Kafka
 from deploy.local.process import MissingProgram
@@ -23,6 +24,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     for name in ("sh", "touch"):
         (folder / name).symlink_to(f"/bin/{name}")
+    monkeypatch.setattr(jars, "PAUSE_SECONDS", 0)
     monkeypatch.setenv("PATH", str(folder))
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     return folder
@@ -54,8 +56,9 @@ def test_an_unreachable_source_is_said_in_mavens_words_and_leaves_nothing(
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def test_jars_are_fetched_once(programs: Path) -> None:
-    write_maven(programs, FETCHING)
+def test_jars_are_fetched_once_and_a_break_is_mended(programs: Path) -> None:
+    once = f"[ -e {programs}/tried ] || {{ touch {programs}/tried; exit 1; }}\n"
+    write_maven(programs, FETCHING.replace("\n", f"\n{once}", 1))
     folder = fetch_jars()
     assert [file.name for file in folder.iterdir()] == ["one.jar"]
     (programs / "mvn").unlink()

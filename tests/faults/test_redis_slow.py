@@ -21,7 +21,9 @@ pytestmark = pytest.mark.real
 
 
 @pytest.fixture
-def proxy(settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowProxy]:
+def proxy(
+    settings, monkeypatch: pytest.MonkeyPatch, impatient_with_the_cache: None
+) -> Iterator[SlowProxy]:
     """In front of the real Redis of these tests."""
     monkeypatch.setattr("achievements.outage.KEPT_SECONDS", 0)
     url = urlsplit(os.environ["REDIS_URL"])

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.core import serializers
@@ -87,8 +88,14 @@ def test_what_the_database_understands_the_event_understands(values) -> None:
 
 def test_an_invalidated_result_takes_its_effect_back() -> None:
     user = new_user()
-    kept = save_test_result(user_id=user, wpm=65.0, accuracy=97.0, duration_seconds=30.0)
-    great = save_test_result(user_id=user, wpm=130.0, accuracy=97.0, duration_seconds=30.0)
+    test: dict[str, Any] = {
+        "user_id": user,
+        "accuracy": 97.0,
+        "duration_seconds": 30.0,
+        "completed_at": NOON,
+    }
+    kept = save_test_result(wpm=65.0, **test)
+    great = save_test_result(wpm=130.0, **test)
     points = read_row(user).points
     assert invalidate_test_result(user_id=user, test_result_id=great.id, reason="a script")
     assert not invalidate_test_result(user_id=user, test_result_id=great.id, reason="again")

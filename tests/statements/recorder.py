@@ -99,9 +99,9 @@ class Recorder:
 
     def _write(self, statement: Statement) -> None:
         if self.pid != os.getpid():  # a child that was forked has a file of its own
-            self.pid = os.getpid()
-            name = self.folder / f"{self.pid}.statements"
+            name = self.folder / f"{os.getpid()}.statements"
             self.file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+            self.pid = os.getpid()  # last: another thread takes it for the file's
         os.write(self.file, b64encode(pickle.dumps(tuple(statement))) + b"\n")
 
 

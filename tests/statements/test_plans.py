@@ -36,7 +36,11 @@ from tests.statements.plans import READS_A_ROW, fill_tables, find_excess, measur
 from tests.statements.plugin import FOREIGN_ALIASES, UNSHARDED
 from tests.statements.recorder import FOLDER_VARIABLE, Statement, read_statements
 
-pytestmark = [pytest.mark.real, pytest.mark.django_db(transaction=True)]
+# A million rows are written before the first of them.
+pytestmark = [
+    *(pytest.mark.real, pytest.mark.django_db(transaction=True)),
+    pytest.mark.timeout(600),
+]
 SCRATCH = "laurel_plans"
 READING = (exp.Select, exp.SetOperation, exp.Update, exp.Delete)
 REPARTITION = ("repartition_plan", "repartition_trial", "shadow_rows")

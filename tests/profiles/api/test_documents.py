@@ -56,6 +56,7 @@ def test_an_unknown_user_has_an_empty_profile(api: Api) -> None:
 
 def test_what_others_fill_for_too_long_is_a_503(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("achievements.filling.MOST_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr("achievements.filling._HELP_AFTER_SECONDS", 60)
     cache.set(f"user:{{{USER}}}:achievements", b"lease:slow", 60)
     response = api.get(f"/users/{USER}/achievements")
     read_problem(response, 503)
