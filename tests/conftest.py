@@ -141,7 +141,7 @@ def _patient_with_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
 def _empty_cache() -> Iterator[None]:
     """No test sees what another one cached, in the cache or in this process."""
     yield
-    from achievements.cache import _Breaker
+    from achievements.cache import _Breaker, _debts
     from achievements.filling import _shelter
     from achievements.rarity import forget_tallies
     from achievements.replicas import forget_replicas
@@ -151,6 +151,7 @@ def _empty_cache() -> Iterator[None]:
     forget_tallies()
     forget_replicas()
     _shelter.forget()
+    _debts.settle(_debts.copy())
     _Breaker.slow_in_a_row, _Breaker.closed_until = 0, 0.0
     from django.conf import settings
     from django.core.cache import cache

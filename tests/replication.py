@@ -94,7 +94,9 @@ class Replicated:
         """The same after the primary's death: the replica that has most succeeds it."""
         for replica in self.replicas:
             replica.run("STOP SLAVE IO_THREAD")
+            deadline = time.monotonic() + 60
             while not replica.has_applied_all():
+                assert time.monotonic() < deadline, replica.show_status()
                 time.sleep(0.05)
         new, *others = sorted(self.replicas, key=ReplicatedMariaDB.count_applied, reverse=True)
         self._promote(new)

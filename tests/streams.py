@@ -101,7 +101,7 @@ class StreamClient:
                 if field == "event":
                     name = value
                 elif field == "id":
-                    self.last_event_id = number = value
+                    number = value
                 elif field == "data":
                     data = value
                 elif field == "" and value:
@@ -110,6 +110,7 @@ class StreamClient:
                     self.comments += 1
                 elif line == b"\n" and data:
                     event = Event(name, json.loads(data), number, time.monotonic())
+                    self.last_event_id = number or self.last_event_id
                     self.received.append(event)
                     self._events.put(event)
                     name, number, data = "message", None, ""

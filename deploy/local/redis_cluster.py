@@ -80,9 +80,16 @@ class RedisCluster:
         for number, node in enumerate(self.nodes[:MASTERS]):
             low, high = number * SLOTS // MASTERS, (number + 1) * SLOTS // MASTERS - 1
             ask(node.port, "CLUSTER", "ADDSLOTSRANGE", low, high)
-        for node in others:
-            ask(first.port, "CLUSTER", "MEET", HOST, node.port, node.bus_port)
-        wait_until(lambda: all(node.knows(2 * MASTERS, 0) for node in self.nodes))
+
+        def have_met() -> bool:
+            # A handshake that takes longer than the nodes' timeout is forgotten.
+            known = ask_text(first.port, "CLUSTER", "NODES")
+            for node in others:
+                if f":{node.port}@" not in known:
+                    ask(first.port, "CLUSTER", "MEET", HOST, node.port, node.bus_port)
+            return all(node.knows(2 * MASTERS, 0) for node in self.nodes)
+
+        wait_until(have_met, timeout_seconds=60)
         for master, replica in zip(self.nodes, self.nodes[MASTERS:], strict=False):
             ask(replica.port, "CLUSTER", "REPLICATE", master.node_id)
         self.wait_until_whole()
@@ -198,7 +205,11 @@ def empty(server: Redis, replicas: int) -> None:
     Only then are they in step: one that has just loaded the master's data counts as online a
     second before it is sent what came after.
     """
-    ask_in_turn(server.port, ["FLUSHALL"], ["WAIT", replicas, 4000])
+    _, reached = ask_in_turn(
+        server.port, ["FLUSHALL"], ["WAIT", replicas, 30_000], timeout_seconds=40
+    )
+    if reached != replicas:
+        raise StartError(f"{reached} of {replicas} replicas follow {server.name} in time.")
 
 
 def wait_until(is_so: Callable[[], bool], *, timeout_seconds: float = 30) -> None:

@@ -112,7 +112,7 @@ class RedisSentinel:
         for process in (*self.sentinels, *self.servers):
             process.resume()
             process.start()
-        wait_until(self._is_mended)
+        wait_until(self._is_mended, timeout_seconds=60)
         empty(self.master, REPLICAS)
 
     def _is_mended(self) -> bool:

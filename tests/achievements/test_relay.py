@@ -20,7 +20,7 @@ from tests.factories import make_event, new_user
 from tests.faults.fleet import Command, new_group, read_events, wait_until
 from tests.faults.mock_errors import MESSAGE_TOO_LARGE, push_errors
 
-pytestmark = [pytest.mark.real, pytest.mark.django_db(transaction=True), pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.real, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture(autouse=True)

@@ -334,7 +334,6 @@ def read_failure(process: subprocess.Popen[str]) -> str:
 
 
 @pytest.mark.real
-@pytest.mark.timeout(300)
 def test_what_a_server_refuses_or_breaks_off_is_explained() -> None:
     options: dict[str, str | int] = {"innodb_log_file_size": "16M", "log-bin": "log"}
     with OwnServer({**options, "server-id": 1}) as server:

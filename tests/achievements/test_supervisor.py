@@ -21,7 +21,7 @@ from tests.faults.fleet import (
 )
 from tests.invariants import check_invariants
 
-pytestmark = [pytest.mark.kafka, pytest.mark.django_db(transaction=True), pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.kafka, pytest.mark.django_db(transaction=True)]
 
 
 def find_children(process: Command) -> list[int]:

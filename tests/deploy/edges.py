@@ -33,7 +33,9 @@ class Asked:
 
     def __init__(self, edge: Edge) -> None:
         self.edge = edge
-        self.client = httpx.Client(base_url=f"http://{HOST}:{edge.port}", trust_env=False)
+        self.client = httpx.Client(
+            base_url=f"http://{HOST}:{edge.port}", trust_env=False, timeout=30
+        )
 
     def ask(self, user: int, address: str = "9.9.9.9") -> httpx.Response:
         return self.client.get(

@@ -20,7 +20,17 @@ from deploy.local.servers import Redis
 from profiles.models import Profile
 from profiles.tokens import issue_token
 from tests.api import stay_within
-from tests.deploy.conftest import LEFT_OUT, ORIGIN, PRIVATE, PROFILE, UNKNOWN, USER, Site, compare
+from tests.deploy.conftest import (
+    LEFT_OUT,
+    ORIGIN,
+    PATIENCE,
+    PRIVATE,
+    PROFILE,
+    UNKNOWN,
+    USER,
+    Site,
+    compare,
+)
 from tests.factories import AchievementFactory, make_event, make_levels
 from tests.streams import StartStream, StreamClient
 
@@ -81,13 +91,18 @@ def test_the_same_request_gets_the_same_answer(site: Site) -> None:
         options: Any = dict(case.values[1])  # type: ignore[call-overload]
         if "as" in options:
             options["Authorization"] = f"Bearer {issue_token(user_id=options.pop('as'))}"
-        theirs = site.ask_django(path, **options)  # fills
-        theirs = site.ask_django(path, **options)
-        hits = site.count("hit")
-        mine = site.ask_edge(path, **options)
         print(case.id)  # of the one that fails, the last
-        compare(mine, theirs)
-        assert site.count("hit") - hits == (case in BY_EDGE), case.id
+        for _ in range(PATIENCE):
+            theirs = site.ask_django(path, **options)  # fills
+            theirs = site.ask_django(path, **options)
+            hits = site.count("hit")
+            mine = site.ask_edge(path, **options)
+            compare(mine, theirs)
+            is_hit = site.count("hit") > hits
+            if is_hit == (case in BY_EDGE):
+                break
+            time.sleep(1.1)
+        assert is_hit == (case in BY_EDGE), case.id
         assert ("x-served-by" in mine.headers) == (case in BY_DJANGO), case.id
 
     etag = site.ask_django().headers["ETag"]
@@ -108,7 +123,7 @@ def test_an_unlock_and_a_publication_are_seen_at_once(site: Site) -> None:
     AchievementFactory(slug="newest", criteria={"best": "wpm", "atLeast": 90})
     publish_rulebook()
     process_events([make_event(USER, 4, wpm=100.0)])
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 15
     while site.ask_edge().json()["totalCount"] != before.json()["totalCount"] + 1:
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -120,7 +135,7 @@ def test_after_a_flush_it_knows_the_edition_again(site: Site) -> None:
     site.ask_edge()
     store.clear()
     assert store.get(keys.RULEBOOK) is None
-    deadline = time.monotonic() + 6
+    deadline = time.monotonic() + 20
     hits = site.count("hit")
     while site.count("hit") == hits:
         assert site.ask_edge().status_code == 200
@@ -131,14 +146,16 @@ def test_after_a_flush_it_knows_the_edition_again(site: Site) -> None:
 def test_calls_are_counted_by_edge_and_site_together(start_site: Callable[..., Site]) -> None:
     publish_rulebook()
     site = start_site(THROTTLE_PUBLIC="20/hour")
-    stay_within(3600, seconds=30)
+    stay_within(3600, seconds=120)
+    name = f"calls:public:address:127.0.0.1:{int(time.time()) // 3600}"
     for _ in range(9):
         site.ask_django(X_Forwarded_For="127.0.0.1")
     site.ask_edge()  # the edge hears of them a second after its own first one
-    time.sleep(2.2)
+    wait_until(lambda: store.get(name) == 10)
+    time.sleep(0.5)  # the answer is on its way
     answers = [site.ask_edge() for _ in range(12)]
     assert [answer.status_code for answer in answers] == [200] * 10 + [429] * 2
-    time.sleep(2.2)
+    wait_until(lambda: store.get(name) == 22)
     refusal, theirs = answers[-1], site.ask_django()
     assert refusal.json().keys() == theirs.json().keys()
     assert refusal.headers.keys() - LEFT_OUT == theirs.headers.keys() - LEFT_OUT
@@ -165,7 +182,7 @@ def test_without_redis_it_hands_over_and_without_the_site_it_serves_what_is_kept
         assert site.ask_edge("/readyz").json()["status"] == "degraded"
         redis.start()
         hits = site.count("hit")
-        deadline = time.monotonic() + 8
+        deadline = time.monotonic() + 20
         while site.count("hit") == hits:
             assert site.ask_edge().status_code == 200
             assert time.monotonic() < deadline
@@ -191,11 +208,11 @@ def test_it_finds_every_user_in_a_cluster_and_outlives_a_master(
         return site.count("hit") - hits == len(paths)
 
     assert not is_all_hits()
-    assert is_all_hits()
+    wait_until(is_all_hits)
     dead = redis_cluster.find_master(keys.name_achievements(1))
     dead.kill()
     assert site.ask_edge(paths[0]).status_code == 200
-    wait_until(is_all_hits, timeout_seconds=20)
+    wait_until(is_all_hits)
 
 
 def test_under_sentinel_it_asks_a_master_alone(
@@ -210,10 +227,10 @@ def test_under_sentinel_it_asks_a_master_alone(
         assert site.ask_edge().status_code == 200
         return site.count("hit") > hits
 
-    wait_until(is_hit, timeout_seconds=5)
+    wait_until(is_hit)
     first.kill()
     redis_sentinel.wait_for_another_master(first)
-    wait_until(is_hit, timeout_seconds=15)
+    wait_until(is_hit)
     first.start()  # comes back as a replica
     time.sleep(3)
     process_events([make_event(USER, 9)])
@@ -232,5 +249,5 @@ def test_the_stream_comes_through_at_once(start_stream: StartStream) -> None:
         for number in (1, 2, 3):
             began = time.monotonic()
             process_events([make_event(USER, number)])
-            assert client.wait("unlock").at - began < 1
+            assert client.wait("unlock").at - began < 5  # who hears nothing looks again after 30
         assert client.headers["Cache-Control"] == "no-store"

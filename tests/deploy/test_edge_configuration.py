@@ -9,6 +9,7 @@ import pytest
 from config.redis_cache import build_cache
 from deploy.local.nginx import Edge
 from deploy.local.process import HOST, find_free_port
+from deploy.local.redis_cluster import wait_until
 from deploy.local.servers import Redis
 from deploy.nginx.lua_text import quote, write_list
 from deploy.nginx.redis_options import ConfigurationError, write_command, write_redis
@@ -139,7 +140,8 @@ def test_a_password_with_anything_in_it_and_a_database(tmp_path: Path) -> None:
         with Edge(site=f"{HOST}:{find_free_port()}", environment={"REDIS_URL": url}) as edge:
             import httpx
 
-            found = httpx.get(f"http://{HOST}:{edge.port}/api/v1/users/5/achievements")
-    assert found.status_code == 200
+            address = f"http://{HOST}:{edge.port}/api/v1/users/5/achievements"
+            wait_until(lambda: httpx.get(address).status_code == 200)
+            found = httpx.get(address)
     assert found.json() == {"userId": 5}
     assert found.headers["ETag"] == f'W/"{etag}"'

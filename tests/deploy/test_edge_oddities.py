@@ -9,7 +9,8 @@ from django.core.cache import cache as store
 
 from achievements.rulebooks import publish_rulebook
 from deploy.local.process import HOST
-from tests.deploy.conftest import ORIGIN, PROFILE, Site, compare
+from tests.api import stay_within
+from tests.deploy.conftest import ORIGIN, PATIENCE, PROFILE, Site, compare
 
 pytestmark = [pytest.mark.real, pytest.mark.django_db(transaction=True)]
 
@@ -134,18 +135,24 @@ def test_production_says_the_same(start_site: Callable[..., Site], redirect: str
         for host in ("localhost", "a.example.org", "A.EXAMPLE.ORG:443", "evil.org"):
             for name in ({}, {"If_None_Match": "*"}):
                 sent = {"Host": host, "X_Forwarded_Proto": proto, **name}
-                site.ask_django(**sent)
-                hits = site.count("hit")
-                print(sent)
-                mine = site.ask_edge(**sent)
-                compare(mine, site.ask_django(**sent))
                 is_ours = host != "evil.org" and (proto == "https" or redirect != "yes")
-                assert (site.count("hit") > hits) == is_ours
+                print(sent)
+                for _ in range(PATIENCE):
+                    site.ask_django(**sent)
+                    hits = site.count("hit")
+                    mine = site.ask_edge(**sent)
+                    compare(mine, site.ask_django(**sent))
+                    is_hit = site.count("hit") > hits
+                    if is_hit == is_ours:
+                        break
+                    time.sleep(1.1)
+                assert is_hit == is_ours
 
 
 def test_whoever_answers_counts_the_same_address(start_site: Callable[..., Site]) -> None:
     publish_rulebook()
     site = start_site(THROTTLE_PUBLIC="50/day")
+    stay_within(86_400, seconds=120)
     day = int(time.time()) // 86_400
     site.ask_django()
     site.ask_edge()
@@ -165,12 +172,16 @@ def test_whoever_answers_counts_the_same_address(start_site: Callable[..., Site]
         }.items()
     ):
         name = f"calls:public:address:{address}:{day}"
-        before = store.get(name) or 0
-        hits = site.count("hit")
-        site.ask_edge(X_Forwarded_For=forwarded)
+        for _ in range(PATIENCE):
+            before = store.get(name) or 0
+            hits = site.count("hit")
+            site.ask_edge(X_Forwarded_For=forwarded)
+            if site.count("hit") == hits + 1:
+                break
+            time.sleep(2.5)  # the site has counted it, as the edge tells what it counts
         assert site.count("hit") == hits + 1
         site.ask_edge(f"{PROFILE}?fields=points", X_Forwarded_For=forwarded)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while (store.get(name) or 0) - before < 2 and time.monotonic() < deadline:
             time.sleep(0.1)
         assert (store.get(name), number) == (before + 2, number), forwarded

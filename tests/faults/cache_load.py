@@ -4,14 +4,16 @@ import random
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from statistics import quantiles
 from typing import Self
 
 from django.core.cache import cache as store
 
-from achievements import cache, keys
+from achievements import cache, keys, metrics
 from achievements.documents import Document, Stamp, decode_document
 from achievements.filling import Built, Recipe, fetch_document
+from deploy.local.redis_cluster import wait_until
 
 FIRST_USER = 7_000_001
 
@@ -32,6 +34,7 @@ class Load:
         self.stale_reads: list[tuple[float, int]] = []
         self.errors: list[BaseException] = []
         self.commits = 0
+        self.longest_stall = 0.0
         self._locks = {user: threading.Lock() for user in self.users}
         self._counting = threading.Lock()
         self._are_writing = threading.Event()
@@ -41,6 +44,7 @@ class Load:
               for _ in range(writers)),
             *(threading.Thread(target=self._repeat, args=(self._are_reading, self.read, 0.001))
               for _ in range(readers)),
+            threading.Thread(target=self._watch_stalls),
         ]  # fmt: skip
 
     def _repeat(self, may_go_on: threading.Event, step, pause_seconds: float) -> None:
@@ -112,22 +116,47 @@ class Load:
     def stop_writing(self) -> None:
         self._are_writing.clear()
 
-    def check(self, *, p95_seconds: float = 0.15) -> None:
-        """Every read was answered in a bounded time, and nothing was or is too old.
+    def count_builds_after(self, flush: Callable[[], None]) -> int:
+        """How often the most built document was, once all were built again.
+
+        A server that is late makes its readers build for themselves: then once more.
+        """
+        for _ in range(5):
+            before = self._count_away()
+            self.builds.clear()
+            flush()
+            wait_until(lambda: len(self.builds) == len(self.users))
+            most = max(self.builds.values())
+            if self._count_away() == before:
+                break
+        return most
+
+    def _count_away(self) -> float:
+        return float(metrics.DOCUMENTS.labels("test", "away")._value.get())
+
+    def check(self) -> None:
+        """Every read was answered in a bounded time, and nothing was or stays too old.
 
         One timeout takes 0.25 s: what does not answer is soon left alone.
         """
         assert self.errors == []
         assert self.stale_reads == []
         assert len(self.seconds) > 200
-        assert quantiles(self.seconds, n=20)[-1] < p95_seconds
-        assert max(self.seconds) < 2.9  # after three seconds a reader is refused
-        assert self.find_stale() == []
+        assert quantiles(self.seconds, n=10)[-1] < 0.2
+        # After three seconds a reader is refused. What this process itself stood still is its own.
+        assert max(self.seconds) < 2.9 + self.longest_stall
+        wait_until(lambda: self.find_stale() == [])
 
     def is_cached(self) -> bool:
         """Whether the cache has every document again, after everyone looked."""
         self.warm()
         return self.count_cached() == len(self.users)
+
+    def _watch_stalls(self) -> None:
+        while self._are_reading.is_set():
+            before = time.monotonic()
+            time.sleep(0.01)
+            self.longest_stall = max(self.longest_stall, time.monotonic() - before - 0.01)
 
     def __enter__(self) -> Self:
         self._are_writing.set()

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 
 from achievements.engine import process_events
 from achievements.models import Outbox, UserProgress
@@ -82,5 +82,7 @@ def test_a_connection_that_is_killed_in_the_batch_leaves_all_or_nothing(admin, m
     assert Outbox.objects.filter(failed_at=None).count() == 1
     assert not UserProgress.objects.exists()
     monkeypatch.setattr(StepWriter, "write", real)
+    with transaction.atomic():  # its row is free when the server has rolled it back
+        assert len(Outbox.objects.select_for_update()) == 1
     drain_outbox()
     check_invariants([event])

@@ -33,9 +33,9 @@ def test_a_rebuild_that_was_killed_goes_on_where_it_was() -> None:
     process_events(pool)
     publish_more()
     process = start_process(
-        "rebuild_users", "--slice", 10, module="manage", FAILPOINT="after_commit:sleep 0.15"
+        "rebuild_users", "--slice", 10, module="manage", FAILPOINT="after_commit:sleep 0.6"
     )
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not Job.objects.filter(cursor__gt=0).exists():
         assert process.poll() is None
         assert process.stdout is not None
@@ -47,7 +47,7 @@ def test_a_rebuild_that_was_killed_goes_on_where_it_was() -> None:
     cursor = Job.objects.get().cursor
     assert 0 < cursor < max(e.user_id for e in pool)
     rest = start_process("rebuild_users", "--slice", 10, module="manage")
-    output = rest.communicate(timeout=30)[0]
+    output = rest.communicate(timeout=120)[0]
     assert rest.returncode == 0, output
     resumed = re.search(r"Resuming after user (\d+)", output)
     assert resumed is not None

@@ -26,7 +26,7 @@ from tests.faults.fleet import wait_until
 from tests.invariants import check_invariants
 from tests.replication import Replicated
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.real]
 
 WEB = next(program for program in PROGRAMS if program.name == "web")
 USERS = 12

@@ -29,7 +29,7 @@ from tests.faults.fleet import wait_until
 from tests.invariants import check_invariants
 from tests.replication import STATUS_PRIVILEGE, Replicated
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.real]
 
 PROFILE_ROWS = "%FROM user_achievements%"
 STATES = "%`state`%FROM `user_progress`%"
@@ -80,12 +80,15 @@ class StatementLog:
     """The general logs of all servers while a block runs."""
 
     def __init__(self, servers: Replicated) -> None:
+        self.replicated = servers
         self.servers = [servers.primary, *servers.replicas]
 
     def __enter__(self) -> "StatementLog":
         for server in self.servers:
             server.run("SET GLOBAL log_output = 'TABLE'")
             server.run("TRUNCATE mysql.general_log")
+        self.replicated.wait_for_replicas()  # they may be told of the primary's emptied log
+        for server in self.servers:
             server.run("SET GLOBAL general_log = 1")
         return self
 
@@ -216,7 +219,7 @@ def test_a_replica_that_lags_is_left_out_and_comes_back(
     wait_for_service(population[0], {"replica_2"})
     # Left out, it is not even asked: the other one has all reads.
     lag = next(one.lag for one in replicas.list_replicas() if one.database == "replica_1")
-    lag._until += 30
+    lag._until += 300
     before, cost = count_reads("replica_1"), count_reads("primary")
     for user in population[1:]:
         cache.clear()
@@ -226,7 +229,7 @@ def test_a_replica_that_lags_is_left_out_and_comes_back(
     slow.run("STOP SLAVE")
     slow.run("CHANGE MASTER TO MASTER_DELAY = 0")
     slow.run("START SLAVE")
-    lag._until -= 30
+    lag._until -= 300
     wait_for_service(population[0], BOTH)
 
 
@@ -245,7 +248,7 @@ def test_a_replica_that_dies_costs_a_second_at_most_and_comes_back(
         took = time.monotonic() - began
         assert took < 1 + SPARE_SECONDS
         slow += took > 0.8
-    assert list_in_service() == {"replica_1"}
+    wait_for_service(population[0], {"replica_1"})
     # One request found out; another may have tried again, after a pause.
     assert slow <= 3
     dead.start() if how == "killed" else dead.resume()

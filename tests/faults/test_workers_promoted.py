@@ -22,7 +22,7 @@ from tests.faults.steady import SteadyCalls, SteadyRecords
 from tests.invariants import check_invariants
 from tests.replication import Replicated
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.real]
 
 USERS = 30
 TIMEOUT_SECONDS = "2"  # of a query
@@ -68,7 +68,7 @@ def test_a_consumer_follows_the_new_primary(
                 lambda: sum(read_committed(group).values()) > before + 200,
                 say=consumer.read_log_end,
             )
-        wait_for_drain(group)
+        wait_for_drain(group, seconds=90)
         log = consumer.read_log()
         assert "batch_failed" in log
         assert log.count("partitions_assigned") == 1, consumer.read_log_end()

@@ -70,7 +70,6 @@ def test_every_endpoint_and_every_refusal_is_described(document: Any) -> None:
 
 @pytest.mark.usefixtures("catalogue")
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.timeout(300)
 def test_generated_calls_get_described_answers(settings: Any) -> None:
     """Bounded: generated good and bad input for each operation, with the right credential."""
     settings.API_THROTTLE_RATES = dict.fromkeys(settings.API_THROTTLE_RATES)
