@@ -72,6 +72,8 @@ class MariaDB(LocalProcess):
                 "--skip-test-db",
                 "--innodb_log_file_size=8M",
             ],
+            # As for the server itself, which deletes what others keep in a folder that is shared.
+            env={**os.environ, "TMPDIR": str(self.folder)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
