@@ -28,7 +28,7 @@ bench-engine: ## Measure the rulebook and the engine; writes var/bench/engine.js
 bench-storage: ## Measure the tables of users; writes var/bench/storage.json (about 12 minutes)
 	@exec deploy/local/bench.sh bench.storage $(ARGS)
 
-bench-pipeline: ## Measure the Kafka pipeline; writes var/bench/pipeline.json (about 20 minutes)
+bench-pipeline: ## Measure the Kafka pipeline; writes var/bench/pipeline.json (about 10 minutes)
 	@exec deploy/local/bench.sh bench.pipeline $(ARGS)
 
 bench-display: ## Measure the edge and the display; writes var/bench/display.json (about 8 minutes)

@@ -106,15 +106,20 @@ class Run:
             self.report.add_ratio(ratio, pair, at_least=target)
 
     def _measure_dedupe(self) -> None:
-        """Users whose rows hold no ids for the engine that does not look; ours have theirs."""
+        """Users whose rows hold no ids for the engine that does not look; ours have theirs.
+
+        Both are new: rows that other parts have worked on lie in worn pages.
+        """
         pasts = make_pasts(self.rulebook, remembers=False)
         forgetful = Users(pasts, first=20_000_001, count=self.sizes.users)
+        mindful = Users(self.users.pasts, first=40_000_001, count=self.sizes.users)
         forgetful.insert()
+        mindful.insert()
         with_ids: list[Drained] = []
         without: list[Drained] = []
 
         def drain_once(is_on: bool) -> Drained:
-            events = (self.users if is_on else forgetful).take(self.sizes.dedupe_events)
+            events = (mindful if is_on else forgetful).take(self.sizes.dedupe_events)
             return drain(self.topic, events, self.pids, environment={} if is_on else WITHOUT_DEDUPE)
 
         # Both once, uncounted: what was just inserted is still being written to disk.
