@@ -13,9 +13,9 @@ from deploy.local.servers import Redis
 SLOTS: Final = 16_384
 MASTERS: Final = 3
 
-NODE_TIMEOUT_MILLISECONDS: Final = 1000
+NODE_TIMEOUT_MILLISECONDS: Final = 1000  # a failover takes about twice as long
 
-# A failover takes about twice the timeout. While a master is away the others go on.
+# While a master is away the others go on.
 CLUSTER_OPTIONS: Mapping[str, str | int] = {
     "cluster-enabled": "yes",
     "cluster-config-file": "nodes.conf",

@@ -99,7 +99,7 @@ def test_the_same_request_gets_the_same_answer(site: Site) -> None:
             mine = site.ask_edge(path, **options)
             compare(mine, theirs)
             is_hit = site.count("hit") > hits
-            if is_hit == (case in BY_EDGE):
+            if is_hit or case not in BY_EDGE:
                 break
             time.sleep(1.1)
         assert is_hit == (case in BY_EDGE), case.id

@@ -51,7 +51,7 @@ def test_it_is_left_alone_and_comes_back(proxy: SlowProxy, client) -> None:
     assert (response.status_code, response.json()["status"]) == (200, "degraded")
     assert len(slow) > 200
     # The timeout is 0.25 s: one answer in a second shows that it is still slow.
-    assert quantiles(slow, n=10)[-1] < 0.2
+    assert quantiles(slow, n=20)[-1] < 0.2
     load.check()
     wait_until(load.is_cached)
 
