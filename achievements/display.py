@@ -17,6 +17,7 @@ from django.templatetags.static import static
 from achievements.criteria import Node, set_target
 from achievements.definition import find_slugs
 from achievements.explanation import describe
+from achievements.gauge import Gauge, make_gauge
 from achievements.models import Achievement, Status
 from achievements.rarity import get_rarity
 from achievements.rulebook import Rulebook
@@ -34,6 +35,7 @@ class Display:
     achievement: Achievement
     node: Node
     nodes: tuple[Node, ...]
+    gauges: tuple[Gauge, ...]  # of the nodes
 
     @cached_property
     def id(self) -> int:
@@ -48,6 +50,10 @@ class Display:
         return self.achievement.status == Status.RETIRED
 
     @cached_property
+    def opaque_slug(self) -> str:
+        return make_opaque_slug(self.achievement.slug)
+
+    @cached_property
     def top_level(self) -> int:
         return len(self.nodes)
 
@@ -55,8 +61,7 @@ class Display:
         return not held and part in self.achievement.hidden
 
     def slug_for(self, *, held: int) -> str:
-        slug = self.achievement.slug
-        return make_opaque_slug(slug) if self.hides("title", held=held) else slug
+        return self.opaque_slug if self.hides("title", held=held) else self.achievement.slug
 
     def shows_rule(self, *, held: int) -> bool:
         """Whether the rule may be told: its sentences say every number that it counts to."""
@@ -91,7 +96,7 @@ class Catalogue:
         self.displays = displays
         self.by_id = {display.id: display for display in displays}
         self.by_slug = {display.achievement.slug: display for display in displays}
-        self.by_opaque_slug = {make_opaque_slug(slug): d for slug, d in self.by_slug.items()}
+        self.by_opaque_slug = {display.opaque_slug: display for display in displays}
         self.names = {slug: display.achievement.name for slug, display in self.by_slug.items()}
         asked = set().union(*(find_slugs(display.node) for display in displays))
         self._unpublished = dict.fromkeys(asked - self.by_slug.keys(), MASKED_NAME)
@@ -152,7 +157,8 @@ def _read_catalogue(rulebook: Rulebook) -> Catalogue:
     for achievement in Achievement.objects.filter(pk__in=rulebook.definitions):
         node = define(achievement).parse()
         nodes = tuple(set_target(node, level.get("target")) for level in achievement.levels)
-        displays.append(Display(achievement, node, nodes))
+        gauges = tuple(make_gauge(node, rulebook) for node in nodes)
+        displays.append(Display(achievement, node, nodes, gauges))
     return Catalogue(rulebook, displays)
 
 

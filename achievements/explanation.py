@@ -1,18 +1,14 @@
 """Why, or why not yet (pure floor): criteria in plain words, with current value and target."""
 
-from collections.abc import Callable, Mapping
-from math import floor
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 
-from achievements.criteria import SCALE, Combination, Condition, Measure, Node, Reach, Unlocked
+from achievements.criteria import Combination, Condition, Measure, Node, Unlocked
 from achievements.events import METRICS
-from achievements.progress import Progress
-from achievements.rule import read_value
+from achievements.gauge import Reading, Situation, make_gauge
 from achievements.rulebook import Rulebook
-from achievements.streak import current_streak
-from achievements.window import count_values
 
 NO_NAMES: Final[Mapping[str, str]] = {}
 _COMPARISONS: Final = {
@@ -21,21 +17,11 @@ _COMPARISONS: Final = {
 }  # fmt: skip
 
 
-class Explanation(msgspec.Struct, rename="camel"):
-    """One node: `percent` is 100 only when it is met; `current` is None while nothing is known.
-
-    Of an average, `tests` says over how many of the `tests_needed` it goes so far.
-    """
+class Explanation(Reading, kw_only=True):
+    """What a node reads, in words; `children` are those of a combination."""
 
     sentence: str
-    met: bool
-    current: float | None
-    target: float
-    percent: int
-    unit: str
-    children: list["Explanation"] = []
-    tests: int | None = None
-    tests_needed: int | None = None
+    children: list["Explanation"]
 
 
 def describe(node: Node, names: Mapping[str, str] = NO_NAMES) -> str:
@@ -45,99 +31,15 @@ def describe(node: Node, names: Mapping[str, str] = NO_NAMES) -> str:
 
 
 def explain(
-    node: Node,
-    rulebook: Rulebook,
-    progress: Progress,
-    *,
-    today: int | None = None,
-    names: Mapping[str, str] | None = NO_NAMES,
-    holds: Callable[[str], bool],
+    node: Node, rulebook: Rulebook, situation: Situation, names: Mapping[str, str] = NO_NAMES
 ) -> Explanation:
-    """Explain a node with every target filled in, for one user.
-
-    Without `names` the sentences stay empty: they are half of the work, and progress has none.
-    `today` is the user's local day as days since 1970; a streak that ended before
-    yesterday stands at nothing. `holds` tells whether a slug is unlocked.
-    """
-    if isinstance(node, Reach):
-        return _explain_reach(node, rulebook, progress, today, names)
-    if isinstance(node, Combination):
-        children = [
-            explain(child, rulebook, progress, today=today, names=names, holds=holds)
-            for child in node.children
-        ]
-        met_count = sum(child.met for child in children)
-        met = met_count >= node.needed
-        nearest = sorted((child.percent for child in children), reverse=True)[: node.needed]
-        percent = 100 if met else min(99, sum(nearest) // node.needed)
-        return Explanation(
-            _say(node, names),
-            met,
-            min(met_count, node.needed),
-            node.needed,
-            percent,
-            "goals",
-            children,
-        )
-    met = holds(node.slug)
-    return Explanation(_say(node, names), met, int(met), 1, 100 * met, "achievements")
-
-
-def _say(node: Node, names: Mapping[str, str] | None) -> str:
-    return "" if names is None else describe(node, names)
-
-
-def _explain_reach(
-    node: Reach,
-    rulebook: Rulebook,
-    progress: Progress,
-    today: int | None,
-    names: Mapping[str, str] | None,
-) -> Explanation:
-    measure, target = node.measure, node.at_least or 0
-    position = rulebook.positions.get(measure.key)
-    if position is None or position >= len(progress.values):
-        # Not counted at all: a definition that is not live, or a row from before it was.
-        is_new = not progress.values and position is not None
-        current = 0.0 if is_new else None
-        return Explanation(_say(node, names), False, current, target, 0, measure.unit)
-    raw = progress.values[position]
-    value = read_value(measure.kind, raw)
-    if measure.is_total:
-        value = max(value, progress.reported)
-    met = value >= node.threshold and position < progress.held
-    current = value / measure.scale if met else _current(measure, raw, value, today)
-    share = min(1.0, current / target) if target else 0.0
-    tests = tests_needed = None
-    if measure.kind == "average":
-        tests, tests_needed = count_values(raw), measure.last
-        share *= tests / tests_needed  # a few good tests are not yet `last`
+    """Explain a node with every target filled in, for one user."""
+    children = node.children if isinstance(node, Combination) else ()
     return Explanation(
-        sentence=_say(node, names),
-        met=met,
-        current=_tidy(current),
-        target=target,
-        percent=100 if met else min(99, floor(100 * share)),
-        unit=measure.unit,
-        tests=tests,
-        tests_needed=tests_needed,
+        **msgspec.structs.asdict(make_gauge(node, rulebook)(situation)),
+        sentence=describe(node, names),
+        children=[explain(child, rulebook, situation, names) for child in children],
     )
-
-
-def _current(measure: Measure, raw: list[int], value: float, today: int | None) -> float:
-    """Where an unmet goal stands now: runs, streaks and averages start again."""
-    if measure.kind == "run":
-        return raw[1]
-    if measure.kind == "streak":
-        is_over = today is not None and today - raw[1] > 1
-        return 0 if is_over else current_streak(raw)
-    if measure.kind == "average":
-        return raw[1] / max(1, count_values(raw)) / SCALE
-    return value / measure.scale
-
-
-def _tidy(value: float) -> float:
-    return int(value) if value == int(value) else round(value, 2)
 
 
 def _phrase(node: Node, names: Mapping[str, str]) -> str:

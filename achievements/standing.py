@@ -7,6 +7,7 @@ from typing import Any
 from achievements.criteria import Node
 from achievements.display import Catalogue, Display
 from achievements.explanation import Explanation, explain
+from achievements.gauge import Reading, Situation
 from achievements.models import UserProgress
 from achievements.progress import Progress, decode_progress, start_progress
 from achievements.rarity import get_rarity
@@ -19,33 +20,25 @@ def read_progress(user_id: int, catalogue: Catalogue) -> Progress:
 
 
 class Standpoint:
-    """One user's row against the catalogue, now: what many of its nodes are explained from."""
+    """One user's row against the catalogue, now: what many of its goals are read from."""
 
     def __init__(self, catalogue: Catalogue, row: Progress) -> None:
         self.catalogue = catalogue
-        self.row = row
         self.held = row.unlocked
         now = datetime.now(UTC).timestamp()
-        self.today = int(now + row.utc_offset_minutes * 60) // SECONDS_A_DAY
+        today = int(now + row.utc_offset_minutes * 60) // SECONDS_A_DAY
+        self._situation = Situation(row, self._holds, today)
 
-    def explain(self, node: Node, names: Mapping[str, str] | None = None) -> Explanation:
-        """Explain a node; without `names` no sentences are written."""
-        return explain(
-            node,
-            self.catalogue.rulebook,
-            self.row,
-            today=self.today,
-            names=names,
-            holds=self._holds,
-        )
+    def explain(self, node: Node, names: Mapping[str, str]) -> Explanation:
+        return explain(node, self.catalogue.rulebook, self._situation, names)
 
     def show_progress(self, display: Display) -> dict[str, Any] | None:
         """The next level; None when there is none, or when its count is hidden."""
         held = self.held.get(display.id, 0)
         if held >= display.top_level or display.hides("count", held=held):
             return None
-        found = self.explain(display.nodes[held])
-        return {"slug": display.slug_for(held=held), "level": held + 1, **show_amounts(found)}
+        reading = display.gauges[held](self._situation)
+        return {"slug": display.slug_for(held=held), "level": held + 1, **show_amounts(reading)}
 
     def _holds(self, slug: str) -> bool:
         display = self.catalogue.by_slug.get(slug)
@@ -68,7 +61,7 @@ def show_level(display: Display, level: int, at: datetime) -> dict[str, Any]:
     return {**show_unlock(display, level, at), "points": points}
 
 
-def show_amounts(found: Explanation) -> dict[str, Any]:
+def show_amounts(found: Reading) -> dict[str, Any]:
     """What an entry says of how far it is; one of an average also over how many tests so far."""
     amounts = {
         "current": found.current,

@@ -9,6 +9,7 @@ from achievements.criteria import set_target
 from achievements.criteria_parser import parse_criteria
 from achievements.definition import Definition, Level
 from achievements.explanation import Explanation, describe, explain
+from achievements.gauge import Situation
 from achievements.progress import Progress, apply_events, start_progress
 from achievements.rulebook import Rulebook
 from achievements.streak import SECONDS_A_DAY
@@ -88,7 +89,7 @@ def stand(criteria: dict[str, Any], *tests: Any, today: int | None = None,
     book = make_book(criteria)
     progress = row or start_progress(book)
     apply_events(book, progress, tests)
-    return explain(parse_criteria(criteria), book, progress, today=today, holds=holds)
+    return explain(parse_criteria(criteria), book, Situation(progress, holds, today))
 
 
 def test_a_count_stands_between_none_and_all() -> None:
@@ -178,7 +179,7 @@ def test_unlocked_asks_whether_it_is_held() -> None:
 def test_what_is_not_counted_is_not_known() -> None:
     book = make_book({"count": "tests", "atLeast": 1})
     node = parse_criteria({"best": "wpm", "atLeast": 50})
-    found = explain(node, book, start_progress(book), holds=lambda slug: False)
+    found = explain(node, book, Situation(start_progress(book), lambda slug: False))
     assert (found.current, found.met, found.percent) == (None, False, 0)
 
 
