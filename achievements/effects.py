@@ -5,6 +5,7 @@ logged and counted. Documents that were not dropped end with their time to live.
 """
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Final
 
@@ -17,6 +18,7 @@ from achievements.rulebooks import get_rulebook
 from achievements.selectors import Standing
 from achievements.shown import refresh_progress
 from achievements.standing import write_time
+from achievements.statements import split_keys
 from achievements.store import BatchResult
 
 logger = structlog.get_logger(__name__)
@@ -50,12 +52,16 @@ def run_effects(result: BatchResult) -> None:
 
 def _renew(watched: Mapping[int, float], result: BatchResult) -> None:
     """Write what moved for those who look: their document, each achievement, and a message."""
-    users = list(watched)
-    # In parts, so that the first of them do not wait for the last.
-    for start in range(0, len(users), _USERS_AT_ONCE):
-        part = users[start : start + _USERS_AT_ONCE]
-        live.tell(_find_news(part, watched, result))
-        metrics.WATCHED_UPDATES.inc(len(part))
+    # In parts, so that the first of them do not wait for the last; the cache takes one of them
+    # in while the next is made.
+    with ThreadPoolExecutor(max_workers=1) as sender:
+        told = [
+            sender.submit(live.tell, _find_news(part, watched, result))
+            for part in split_keys(list(watched), _USERS_AT_ONCE)
+        ]
+    for one in told:
+        one.result()
+    metrics.WATCHED_UPDATES.inc(len(watched))
 
 
 def _find_news(

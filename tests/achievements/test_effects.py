@@ -254,7 +254,7 @@ def test_a_late_worker_overwrites_nothing(
     original = getattr(module, name)
 
     def hold(*arguments: Any) -> Any:
-        if threading.current_thread() is older:
+        if not has_committed.is_set():  # the newer one begins afterwards
             has_committed.set()
             assert may_go_on.wait(10)
         return original(*arguments)
