@@ -112,7 +112,7 @@ class RedisSentinel:
         for process in (*self.sentinels, *self.servers):
             process.resume()
             process.start()
-        wait_until(self._is_mended, timeout_seconds=60)
+        wait_until(self._is_mended)
         empty(self.master, REPLICAS)
 
     def _is_mended(self) -> bool:
@@ -135,7 +135,7 @@ class RedisSentinel:
             sentinel.sees_everyone() for sentinel in self.sentinels
         )
 
-    def wait_for_another_master(self, old: Redis, timeout_seconds: float = 30) -> None:
+    def wait_for_another_master(self, old: Redis) -> None:
         """Until all Sentinels name another server and it takes writes."""
 
         def has_another() -> bool:
@@ -144,7 +144,7 @@ class RedisSentinel:
                 return False
             return ask_info(ports.pop(), "INFO", "replication")["role"] == "master"
 
-        wait_until(has_another, timeout_seconds=timeout_seconds)
+        wait_until(has_another)
 
     def flush(self) -> None:
         ask(self.master.port, "FLUSHALL")
