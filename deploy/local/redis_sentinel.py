@@ -13,7 +13,10 @@ SERVICE: Final = "laurel"
 REPLICAS: Final = 2
 SENTINELS: Final = 3
 QUORUM: Final = 2
-DOWN_AFTER_MILLISECONDS: Final = 1000
+# A Sentinel whose clock jumps by two seconds does nothing for thirty, and a replica that has lost
+# its master for ten times this before the master counts as down is never promoted: with less than
+# three seconds, a master that dies in that time would have no successor at all.
+DOWN_AFTER_MILLISECONDS: Final = 3500
 
 
 class Replica(Redis):

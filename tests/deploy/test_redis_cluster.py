@@ -2,12 +2,14 @@ import os
 import re
 import subprocess
 import sys
+import time
 
 import pytest
 
 from deploy.local.redis_cluster import MASTERS, SLOTS, wait_until
-from deploy.local.redis_protocol import ReplyError, ask
+from deploy.local.redis_protocol import ReplyError, ask, ask_info
 from deploy.local.redis_sentinel import REPLICAS, SENTINELS
+from deploy.local.servers import Redis
 from tests.deploy.test_servers import ROOT, can_connect
 
 pytestmark = pytest.mark.real
@@ -64,3 +66,20 @@ def test_sentinels_name_another_master(redis_sentinel) -> None:
     redis_sentinel.wait_for_another_master(old)
     redis_sentinel.restore()
     assert redis_sentinel.master is not old
+
+
+def test_a_master_that_dies_while_the_sentinels_stand_idle_has_a_successor(redis_sentinel) -> None:
+    """A clock that jumps keeps them idle for half a minute; the replicas are eligible after it."""
+    for sentinel in redis_sentinel.sentinels:
+        sentinel.pause()
+    time.sleep(2.5)
+    for sentinel in redis_sentinel.sentinels:
+        sentinel.resume()
+    wait_until(lambda: all(map(is_idle, redis_sentinel.sentinels)))
+    old = redis_sentinel.master
+    old.kill()
+    redis_sentinel.wait_for_another_master(old)
+
+
+def is_idle(sentinel: Redis) -> bool:
+    return ask_info(sentinel.port, "INFO", "sentinel")["sentinel_tilt"] == "1"
