@@ -31,7 +31,7 @@ bench-storage: ## Measure the tables of users; writes var/bench/storage.json (ab
 bench-pipeline: ## Measure the Kafka pipeline; writes var/bench/pipeline.json (about 10 minutes)
 	@exec deploy/local/bench.sh bench.pipeline $(ARGS)
 
-bench-display: ## Measure the edge and the display; writes var/bench/display.json (about 8 minutes)
+bench-display: ## Measure the edge and the display; writes var/bench/display.json (about 10 minutes)
 	@exec deploy/local/bench.sh bench.display $(ARGS)
 
 freeze: ## Renew requirements/constraints.txt from what .venv holds

@@ -167,6 +167,7 @@ def reach(connection: Any, *, seconds: float = 60) -> None:
         except OperationalError:
             if time.monotonic() > deadline:
                 raise
+            time.sleep(0.1)
 
 
 @pytest.fixture

@@ -1,118 +1,28 @@
-"""import_legacy between real databases: beside live events, killed, cut off from its source."""
+"""import_legacy between real databases: beside live events, killed, interrupted, verified."""
 
-import json
 import os
 import random
 import re
 import signal
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import call_command
 from django.db import connection
 
 from achievements.engine import process_events
-from achievements.events import Event
-from achievements.legacy import LegacyDatabase
-from achievements.models import Job, Notification, UserAchievement, UserProgress
-from deploy.local.servers import MariaDB
-from tests.achievements import oracle
-from tests.factories import make_achievement, make_event, publish, read_definitions, store_history
+from achievements.models import Job, Notification, UserAchievement
+from tests.factories import make_event, store_history
 from tests.faults.hammer import FIRST_USER, make_pool, start_process
-from tests.invariants import check_tallies, read_levels, read_row
+from tests.faults.move import USERS, Move, make_rows, read_cursor
 from tests.legacy import (
-    LegacySite,
-    Row,
     day,
-    expect_levels,
-    open_legacy_site,
     write_mapping,
 )
 
 pytestmark = [pytest.mark.real, pytest.mark.django_db(transaction=True)]
-USERS = 40
-
-
-class Move:
-    """A former site with rows, our definitions, and the mapping between them."""
-
-    def __init__(self, site: LegacySite, folder: Path) -> None:
-        self.site, self.folder = site, folder
-        first = make_achievement("first", {"count": "tests", "atLeast": 1}).pk
-        many = make_achievement("many", {"count": "tests"}, 3, 10, 20).pk
-        fast = make_achievement("fast", {"best": "wpm"}, 60, 90, 120).pk
-        make_achievement("both", {"all": [{"unlocked": "many"}, {"unlocked": "fast"}]})
-        old = make_achievement("old", {"count": "tests", "atLeast": 1_000_000}).pk
-        publish()
-        self.levels = {1: (first, 1), 2: (many, 1), 3: (many, 2), 4: (fast, 3), 5: (old, 1)}
-        self.mapping = write_mapping(
-            folder,
-            {1: "first", 2: "many", 3: {"slug": "many", "level": 2},
-             4: {"slug": "fast", "level": 3}, 5: "old"},
-        )  # fmt: skip
-        self.report = folder / "report.jsonl"
-        site.add_achievements({n: f"Old {n}" for n in range(1, 7)})
-
-    @property
-    def arguments(self) -> tuple[Any, ...]:
-        return ("import_legacy", "--mapping", self.mapping, "--report", self.report)
-
-    def start(self, *arguments: Any, **environment: str) -> Any:
-        return start_process(
-            *self.arguments, *arguments, module="manage", LEGACY_DATABASE_URL=self.site.url,
-            **environment,
-        )  # fmt: skip
-
-    def run(self, *arguments: Any) -> str:
-        process = self.start(*arguments)
-        output = process.communicate(timeout=120)[0]
-        assert process.returncode == 0, output
-        return str(output)
-
-    def check(self, rows: list[Row], events: list[Event]) -> None:
-        """Users hold what they had there and what they earned here, once, and are told once."""
-        definitions = read_definitions()
-        by_user: dict[int, list[Event]] = {}
-        for event in events:
-            by_user.setdefault(event.user_id, []).append(event)
-        imported = expect_levels(rows, self.levels)
-        for user_id in by_user.keys() | imported.keys():
-            tops: dict[int, int] = {}
-            for achievement_id, level in imported.get(user_id, {}):
-                tops[achievement_id] = max(level, tops.get(achievement_id, 0))
-            past = oracle.remember(by_user.get(user_id, []))
-            expected = oracle.find_unlocked(definitions, past, held=tops)
-            row = read_row(user_id)
-            assert read_levels(user_id) == row.unlocked == expected, user_id
-            assert row.points == oracle.count_points(definitions, expected)
-            for held, at in imported.get(user_id, {}).items():
-                found = UserAchievement.objects.get(
-                    user_id=user_id, achievement_id=held[0], level=held[1]
-                )
-                assert (found.unlocked_at, found.rulebook_version) == (at, 0), (user_id, held)
-            notes = list(Notification.objects.filter(user_id=user_id).order_by("sequence"))
-            assert [note.sequence for note in notes] == list(range(1, len(notes) + 1))
-            levels = [(note.achievement_id, note.level) for note in notes]
-            assert len(set(levels)) == len(levels) == row.notified
-        check_tallies()
-
-
-@pytest.fixture
-def move(transactional_db, tmp_path):
-    with open_legacy_site() as site:
-        yield Move(site, tmp_path)
-
-
-def make_rows(users: int = USERS, *, each: int = 8, seed: int = 1) -> list[Row]:
-    """Unlocks of years ago, in no order of users, some of them twice."""
-    chance = random.Random(seed)
-    return [
-        (FIRST_USER + chance.randrange(users), chance.randint(1, 5), day(n % 400))
-        for n in range(users * each)
-    ]
 
 
 def test_a_fresh_import_and_what_is_added_later(move) -> None:
@@ -126,41 +36,6 @@ def test_a_fresh_import_and_what_is_added_later(move) -> None:
     move.run("--slice", 50)
     move.check(rows + later, [])
     assert not Notification.objects.exists()
-
-
-def test_what_no_datetime_can_hold_is_named(move) -> None:
-    user = FIRST_USER
-    move.site.add_unlocks(
-        [
-            (user, 1, "0000-00-00 00:00:00"), (user, 1, "2019-00-00 00:00:00"), (user, 1, None),
-            (user, 5, day(1)), (None, 5, day(1)), (-1, 5, day(1)), (user, 6, day(1)),
-        ]
-    )  # fmt: skip
-    process = move.start()
-    output = process.communicate(timeout=120)[0]
-    assert process.returncode == 3, output
-    assert "6 rows need a person" in output
-    assert "  6: ?  # Old 6" in output
-    lines = [json.loads(line) for line in move.report.open()]
-    assert [(line["id"], line["reason"], line["unlockedAt"]) for line in lines[:3]] == [
-        (1, "no_time", "0000-00-00 00:00:00"),
-        (2, "no_time", "2019-00-00 00:00:00"),
-        (3, "no_time", None),
-    ]
-    move.check([(user, 5, day(1))], [])
-
-
-@pytest.mark.parametrize(("column", "hour"), [("DATETIME(6)", 10), ("TIMESTAMP", 12)])
-def test_a_timestamp_is_an_instant_and_a_datetime_is_not(
-    transactional_db, tmp_path, column, hour
-) -> None:
-    with open_legacy_site(time=column) as site:
-        move = Move(site, tmp_path)
-        site.execute("SET time_zone = '+00:00'")
-        site.add_unlocks([(FIRST_USER, 1, "2019-07-01 12:00:00")])
-        move.run("--timezone", "Europe/Berlin")
-    row = UserAchievement.objects.get(user_id=FIRST_USER)
-    assert row.unlocked_at.isoformat() == f"2019-07-01T{hour}:00:00+00:00"
 
 
 def test_a_dry_run_writes_nothing(move) -> None:
@@ -307,10 +182,6 @@ def wait_until_alone() -> None:
             time.sleep(0.02)
 
 
-def read_cursor() -> int:
-    return Job.objects.values_list("cursor", flat=True).first() or 0
-
-
 def test_verification_finds_a_row_that_was_deleted_by_hand(move) -> None:
     rows = [(FIRST_USER + n, 1, day(n)) for n in range(30)]
     move.site.add_unlocks(rows)
@@ -323,38 +194,6 @@ def test_verification_finds_a_row_that_was_deleted_by_hand(move) -> None:
     assert "1 slices differ" in output
     move.run("--restart")
     move.check(rows, [])
-
-
-def test_a_source_that_is_away_or_refuses(move) -> None:
-    url = move.site.url
-    for wrong in (re.sub(r":\d+/", ":1/", url), url.replace("laurel:", "nobody:"),
-                  url + "_not"):  # fmt: skip
-        move.site.url = wrong
-        process = move.start()
-        output = process.communicate(timeout=120)[0]
-        assert process.returncode == 1
-        assert "CommandError: --source: table achievements cannot be read" in output
-        assert url.split(":")[2].split("@")[0] not in output  # the password
-    assert not Job.objects.exists()
-
-
-def test_a_source_that_goes_away_in_the_middle_is_waited_for(transactional_db, tmp_path) -> None:
-    server = MariaDB({"innodb_log_file_size": "8M", "innodb_buffer_pool_size": "32M"})
-    with server, open_legacy_site(server_url=server.url) as site:
-        move = Move(site, tmp_path)
-        rows = make_rows(each=10)
-        site.add_unlocks(rows)
-        process = move.start("--slice", 20, FAILPOINT="before_commit:sleep 0.05")
-        deadline = time.monotonic() + 30
-        while read_cursor() == 0:
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        server.kill()
-        server.start()
-        output = process.communicate(timeout=120)[0]
-        assert process.returncode == 0, output
-        move.check(rows, [])
 
 
 def start_slowly(move: Move, *arguments: Any) -> Any:
@@ -465,42 +304,3 @@ def test_a_correction_in_two_parts_beside_live_events_of_the_same_users(move) ->
         assert hammer.returncode == 0, output
     move.check(rows, pool)
     assert "found" in move.run("--verify-only")
-
-
-def test_ids_that_are_written_as_text(move) -> None:
-    """Users are looked for by text there: a number would be compared with each row."""
-    move.site.execute("ALTER TABLE user_achievements MODIFY user_id VARCHAR(20)")
-    move.site.execute("ALTER TABLE user_achievements MODIFY achievement_id VARCHAR(20)")
-    move.site.execute("ALTER TABLE user_achievements ADD INDEX (user_id, unlocked_at)")
-    move.site.execute("ALTER TABLE achievements MODIFY id VARCHAR(20)")
-    rows = make_rows(each=2)
-    move.site.add_unlocks(rows)
-    move.run("--timezone", "Asia/Kolkata")
-    assert "corrected:" in move.run()
-    move.check(rows, [])
-    source = LegacyDatabase(move.site.url)
-    source.check()
-    assert source.finds_users()
-    source.close()
-    move.site.add_unlocks([("017", "1", day(1)), ("seventeen", "1", day(1)), ("17", "6", day(1))])
-    output = move.start("--dry-run").communicate(timeout=120)[0]
-    assert "2  bad_user" in output
-    assert "  6: ?  # Old 6" in output
-
-
-def test_the_source_is_never_written(move) -> None:
-    """Its session is read-only, whatever the account may do."""
-    source = LegacyDatabase(move.site.url)
-    with pytest.raises(Exception, match="READ ONLY"):
-        source._connect().cursor().execute("DELETE FROM user_achievements")
-    source.close()
-
-
-def test_columns_that_are_missing_are_named(move) -> None:
-    move.site.execute("ALTER TABLE achievements DROP COLUMN name")
-    with pytest.raises(CommandError, match="table achievements has no column name"):
-        call_command(*map(str, move.arguments), source=move.site.url)
-    move.site.execute("DROP TABLE achievements")
-    with pytest.raises(CommandError, match="table achievements cannot be read"):
-        call_command(*map(str, move.arguments), source=move.site.url)
-    assert not UserProgress.objects.exists()
